@@ -1,0 +1,1 @@
+"""What does an architecture cost? Counted and measured objectives, and devices."""

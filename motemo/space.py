@@ -1,0 +1,195 @@
+"""Search spaces and the architectures in them.
+
+A `Space` says which decisions there are (`Gene`), how they are written (the genotype, in the
+field's published form), and how a genotype becomes a network. An `Architecture` is one point of a
+space. Two identities are kept apart: the *written genotype*, which `build` follows to the letter,
+and the *computed function*, which `key` stands for.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from motemo.errors import GenotypeError, InvalidArchitectureError
+from motemo.seeds import seeded_torch
+
+if TYPE_CHECKING:
+    import numpy as np
+    import optuna
+    from torch import nn
+
+Choice: TypeAlias = str | int | float | bool
+Shape: TypeAlias = tuple[int, int, int]
+"""Shape of one image: channels, height, width."""
+Json: TypeAlias = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+
+
+@dataclass(frozen=True)
+class Gene:
+    """One decision of a search space: a name and the values that it may take."""
+
+    name: str
+    choices: tuple[Choice, ...]
+
+    def __post_init__(self) -> None:
+        if not self.choices or len(set(self.choices)) != len(self.choices):
+            raise GenotypeError(
+                f"Gene {self.name!r} needs at least one choice and no choice twice; "
+                f"got {self.choices!r}."
+            )
+
+
+class Space(ABC):
+    """A set of architectures.
+
+    Implementations are frozen dataclasses. The methods below `suggest` follow from the abstract
+    ones and are not overridden.
+
+    Attributes:
+        name: Registered name of the space.
+    """
+
+    name: str
+
+    @property
+    @abstractmethod
+    def genes(self) -> tuple[Gene, ...]:
+        """The decisions, in a fixed order."""
+
+    @abstractmethod
+    def write(self, values: Mapping[str, Choice]) -> str:
+        """Return the genotype in its published form for one value per gene."""
+
+    @abstractmethod
+    def read(self, genotype: str) -> dict[str, Choice]:
+        """Return the value of every gene; the inverse of `write`.
+
+        Raises:
+            GenotypeError: The genotype is malformed.
+        """
+
+    @abstractmethod
+    def canonical(self, genotype: str) -> str:
+        """Return the one genotype that stands for all that compute the same function.
+
+        It is in the space, costs no more than any of the others, and is its own canonical form.
+        """
+
+    @abstractmethod
+    def invalid_reason(self, genotype: str) -> str | None:
+        """Say why a well-formed genotype cannot be searched, or None if it can."""
+
+    @abstractmethod
+    def build(self, genotype: str, *, input_shape: Shape, classes: int) -> nn.Module:
+        """Return the full network, exactly as written.
+
+        It maps images `(N, C, H, W)` to logits `(N, classes)`, with `input_shape = (C, H, W)`.
+        """
+
+    @abstractmethod
+    def build_reduced(self, genotype: str, *, input_shape: Shape, classes: int) -> nn.Module:
+        """Return the reduced architecture (RA) that the MOTE estimate trains.
+
+        Same input and output as `build`. Distinct keys must give distinct networks.
+        """
+
+    @abstractmethod
+    def identity(self) -> dict[str, Json]:
+        """Return every option that changes what a genotype means."""
+
+    def architecture(self, genotype: str) -> Architecture:
+        """Return the architecture with this genotype, as written.
+
+        Raises:
+            GenotypeError: The genotype is malformed.
+        """
+        return Architecture(self, genotype)
+
+    def suggest(self, trial: optuna.trial.BaseTrial) -> Architecture:
+        """Let an Optuna trial choose an architecture, one categorical parameter per gene."""
+        values = {g.name: trial.suggest_categorical(g.name, g.choices) for g in self.genes}
+        return self.architecture(self.write(values))
+
+    def sample(self, rng: np.random.Generator) -> Architecture:
+        """Return an architecture drawn uniformly over the genes; it may be invalid."""
+        values = {g.name: g.choices[int(rng.integers(len(g.choices)))] for g in self.genes}
+        return self.architecture(self.write(values))
+
+    def neighbours(self, architecture: Architecture) -> Iterator[Architecture]:
+        """Yield every architecture that differs in the value of exactly one gene."""
+        values = self.read(architecture.genotype)
+        for gene in self.genes:
+            for choice in gene.choices:
+                if choice != values[gene.name]:
+                    yield self.architecture(self.write({**values, gene.name: choice}))
+
+    @property
+    def size(self) -> int:
+        """Number of written genotypes."""
+        return math.prod(len(gene.choices) for gene in self.genes)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One point of a search space.
+
+    Attributes:
+        space: The space it belongs to.
+        genotype: The genotype as written, in the published form of the space.
+
+    Raises:
+        GenotypeError: The genotype is malformed.
+    """
+
+    space: Space
+    genotype: str
+
+    def __post_init__(self) -> None:
+        self.space.read(self.genotype)
+
+    @property
+    def key(self) -> str:
+        """Name of the computed function: equal for two architectures that compute the same."""
+        return self.space.canonical(self.genotype)
+
+    @property
+    def canonical(self) -> Architecture:
+        """The architecture that stands for all with this key; what a search evaluates."""
+        return Architecture(self.space, self.key)
+
+    @property
+    def invalid_reason(self) -> str | None:
+        """Why this architecture cannot be searched, or None if it can."""
+        return self.space.invalid_reason(self.genotype)
+
+    def require_valid(self) -> Architecture:
+        """Return self.
+
+        Raises:
+            InvalidArchitectureError: The network computes nothing.
+        """
+        reason = self.invalid_reason
+        if reason is not None:
+            raise InvalidArchitectureError(
+                f"Invalid architecture {self.genotype!r}: {reason}. Give one that computes "
+                "something of its input."
+            )
+        return self
+
+    def build(
+        self, *, input_shape: Shape = (3, 32, 32), classes: int = 10, seed: int = 0
+    ) -> nn.Module:
+        """Return the full network as written, its weights a function of `seed` alone."""
+        with seeded_torch(seed):
+            return self.space.build(self.genotype, input_shape=input_shape, classes=classes)
+
+    def build_reduced(
+        self, *, input_shape: Shape = (3, 32, 32), classes: int = 10, seed: int = 0
+    ) -> nn.Module:
+        """Return the reduced architecture, its weights a function of `seed` alone."""
+        with seeded_torch(seed):
+            return self.space.build_reduced(self.genotype, input_shape=input_shape, classes=classes)
