@@ -35,18 +35,13 @@ class Constraint:
             ConstraintError: The text has another form.
         """
         match = _FORM.fullmatch(text)
-        try:
-            if match is None:
-                raise ValueError(text)
-            name, operator, number, suffix = match.groups()
-            bound = float(number) * _SUFFIXES[suffix]
-            if not math.isfinite(bound):
-                raise ValueError(text)
-        except ValueError:
+        name, operator, number, suffix = match.groups() if match else ("", "", "", "")
+        bound = _number(number) * _SUFFIXES[suffix]
+        if not math.isfinite(bound):
             raise ConstraintError(
                 f"Malformed constraint {text!r}. Write NAME<=NUMBER or NAME>=NUMBER, as in "
                 "'latency_ms<=5' or 'params<=1.5M'."
-            ) from None
+            )
         return cls(name, operator, bound)
 
     def __str__(self) -> str:
@@ -59,6 +54,14 @@ class Constraint:
     def relative_violation(self, value: float) -> float:
         """Return the violation as a share of the bound, 0 if feasible."""
         return max(0.0, self.violation(value)) / (abs(self.bound) or 1.0)
+
+
+def _number(text: str) -> float:
+    """Return the number that a text spells, NaN if it spells none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def check_constraints(constraints: Collection[Constraint], objectives: Collection[str]) -> None:

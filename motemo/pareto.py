@@ -14,7 +14,8 @@ def _as_minimization(
     values: NDArray[np.float64], directions: Sequence[Direction]
 ) -> NDArray[np.float64]:
     signs = [-1.0 if direction is Direction.MAXIMIZE else 1.0 for direction in directions]
-    return np.asarray(values, dtype=np.float64).reshape(-1, len(signs)) * np.asarray(signs)
+    costs: NDArray[np.float64] = np.asarray(values, dtype=np.float64).reshape(-1, len(signs))
+    return costs * np.asarray(signs, dtype=np.float64)
 
 
 def non_dominated(

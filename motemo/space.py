@@ -12,7 +12,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from motemo.errors import GenotypeError, InvalidArchitectureError
 from motemo.seeds import seeded_torch
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Choice: TypeAlias = str | int | float | bool
 Shape: TypeAlias = tuple[int, int, int]
 """Shape of one image: channels, height, width."""
-Json: TypeAlias = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,9 @@ class Space(ABC):
 
     def suggest(self, trial: optuna.trial.BaseTrial) -> Architecture:
         """Let an Optuna trial choose an architecture, one categorical parameter per gene."""
-        values = {g.name: trial.suggest_categorical(g.name, g.choices) for g in self.genes}
+        values: dict[str, Any] = {
+            gene.name: trial.suggest_categorical(gene.name, gene.choices) for gene in self.genes
+        }
         return self.architecture(self.write(values))
 
     def sample(self, rng: np.random.Generator) -> Architecture:

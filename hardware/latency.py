@@ -1,0 +1,69 @@
+"""`latency_ms`: how long one inference takes on a device, measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+
+from motemo.device import Device, Timing, TimingProtocol
+from motemo.hardware.timing import median_interval
+from motemo.objective import Direction, Measurement, Objective, Outcome, Stage, evaluate_each
+from motemo.space import Architecture, Json, Shape
+
+TRUSTED_WALL_PER_CPU = 1.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latency(Objective):
+    """Median wall-clock milliseconds of one inference of one image. Lower is better.
+
+    The spread is the 95 % confidence interval of the median within the one measurement. The
+    record keeps the samples, the median CPU time, and `trusted`: false when the wall clock ran
+    more than 1.1 times as fast as the thread's own, so that the figure tells more of a busy
+    machine than of the network.
+
+    Attributes:
+        device: Where to measure.
+        input_shape: Deployment shape of one image, (C, H, W).
+        classes: Number of classes of the deployed network.
+        protocol: How long to measure.
+    """
+
+    device: Device
+    name: str = "latency_ms"
+    input_shape: Shape = (3, 32, 32)
+    classes: int = 10
+    protocol: TimingProtocol = TimingProtocol()
+    unit: str = field(default="ms", init=False)
+    direction: Direction = field(default=Direction.MINIMIZE, init=False)
+    stage: Stage = field(default=Stage.MEASURE, init=False)
+
+    def evaluate(self, architectures: Sequence[Architecture]) -> list[Outcome]:
+        """Deploy and time each network as written, with untrained weights."""
+        return evaluate_each(architectures, self._measure)
+
+    def _measure(self, architecture: Architecture) -> Measurement:
+        network = architecture.build(input_shape=self.input_shape, classes=self.classes)
+        timing = self.device.time(network, input_shape=self.input_shape, protocol=self.protocol)
+        low, median, high = median_interval(timing.wall_ms)
+        return Measurement(
+            value=median, unit=self.unit, low=low, high=high, record=_record(timing, median)
+        )
+
+    def identity(self) -> dict[str, Json]:
+        """Deployment shape and classes, protocol, device with host and versions."""
+        return {
+            "input_shape": list(self.input_shape),
+            "classes": self.classes,
+            "protocol": asdict(self.protocol),
+            "device": self.device.identity(),
+        }
+
+
+def _record(timing: Timing, median: float) -> dict[str, Json]:
+    record: dict[str, Json] = {"wall_ms": [round(sample, 5) for sample in timing.wall_ms]}
+    if timing.cpu_ms:
+        _, cpu_median, _ = median_interval(timing.cpu_ms)
+        record["cpu_ms_median"] = cpu_median
+        record["trusted"] = median <= TRUSTED_WALL_PER_CPU * cpu_median
+    return record

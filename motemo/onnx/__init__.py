@@ -1,0 +1,1 @@
+"""ONNX: graphs built from torch networks, and sessions that run them."""

@@ -1,0 +1,351 @@
+"""ONNX graphs from torch networks.
+
+torch's own exporter takes seconds a network, which a search cannot afford. Networks of the
+operators in the two tables at the end are therefore written directly, node by node, from their
+`torch.fx` trace, in milliseconds; any other network goes through torch's exporter.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import operator
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from torch import fx, nn
+from torch.nn import functional as F  # noqa: N812  (torch's own name for it)
+
+from motemo.errors import EvaluationError
+from motemo.space import Shape
+
+OPSET = 18
+IR_VERSION = 10
+INPUT, OUTPUT = "images", "logits"
+
+
+def build_onnx(
+    network: nn.Module,
+    input_shape: Shape,
+    *,
+    batch: int | str = 1,
+    metadata: Mapping[str, str] | None = None,
+) -> onnx.ModelProto:
+    """Return the network as an ONNX model, in evaluation mode, with its weights.
+
+    Args:
+        network: Maps images `(N, C, H, W)` to logits `(N, K)`. Left as it was.
+        input_shape: Shape of one image, (C, H, W).
+        batch: The batch size, or a name such as `"N"` for a free one.
+        metadata: Entries of the model's metadata.
+
+    Raises:
+        EvaluationError: Neither way could export it.
+    """
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        try:
+            model = _write_directly(network, input_shape, batch=batch)
+        except _UnsupportedError:
+            model = _write_with_torch(network, input_shape, batch=batch)
+    finally:
+        for module, training in modes.items():
+            module.training = training
+    helper.set_model_props(model, dict(metadata or {}))
+    return model
+
+
+class _UnsupportedError(Exception):
+    """The network has an operator that is in neither table."""
+
+
+def _write_with_torch(
+    network: nn.Module, input_shape: Shape, *, batch: int | str
+) -> onnx.ModelProto:
+    size = batch if isinstance(batch, int) else 2
+    shapes = None if isinstance(batch, int) else ({0: torch.export.Dim(batch)},)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")  # the exporter warns of its own ageing
+        level = logging.root.manager.disable
+        logging.disable(logging.WARNING)
+        try:
+            program = torch.onnx.export(
+                network,
+                (torch.zeros(size, *input_shape),),
+                dynamo=True,
+                dynamic_shapes=shapes,
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                opset_version=OPSET,
+                verbose=False,
+            )
+        except Exception as error:
+            summary = str(error).strip().splitlines()[0]
+            raise EvaluationError(f"ONNX export failed: {summary}") from error
+        finally:
+            logging.disable(level)
+    if program is None:
+        raise EvaluationError("ONNX export failed: torch's exporter returned nothing")
+    return program.model_proto
+
+
+def _write_directly(network: nn.Module, input_shape: Shape, *, batch: int | str) -> onnx.ModelProto:
+    try:
+        traced = fx.symbolic_trace(network)
+    except Exception as error:  # tracing runs the user's own forward, which may raise anything
+        raise _UnsupportedError(str(error)) from error
+    graph = _Graph(traced)
+    for node in traced.graph.nodes:
+        graph.add(node)
+    shape = [batch, *input_shape]
+    proto = helper.make_graph(
+        graph.nodes,
+        type(network).__name__,
+        [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [batch, None])],
+        graph.weights,
+    )
+    return helper.make_model(
+        proto,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="motemo",
+    )
+
+
+@dataclass
+class _Graph:
+    """An ONNX graph in the making."""
+
+    traced: fx.GraphModule
+    nodes: list[onnx.NodeProto] = field(default_factory=list)
+    weights: list[onnx.TensorProto] = field(default_factory=list)
+    names: dict[fx.Node, str] = field(default_factory=dict)
+
+    def add(self, node: fx.Node) -> None:
+        """Add what one traced node does."""
+        match node.op:
+            case "placeholder":
+                if INPUT in self.names.values():
+                    raise _UnsupportedError("more than one input")
+                self.names[node] = INPUT
+            case "output":
+                if not isinstance(node.args[0], fx.Node):
+                    raise _UnsupportedError("not exactly one output")
+                self.emit("Identity", [self.names[node.args[0]]], name=OUTPUT)
+            case "call_module":
+                module = self.traced.get_submodule(str(node.target))
+                convert = _MODULES.get(type(module))
+                if convert is None or node.kwargs:
+                    raise _UnsupportedError(type(module).__name__)
+                self.names[node] = convert(self, module, self._input(node.args[0]))
+            case "call_function" | "call_method":
+                convert_call = _CALLS.get(node.target)
+                if convert_call is None:
+                    raise _UnsupportedError(str(node.target))
+                self.names[node] = convert_call(self, node)
+            case _:
+                raise _UnsupportedError(node.op)
+
+    def _input(self, value: object) -> str:
+        if not isinstance(value, fx.Node):
+            raise _UnsupportedError(f"argument {value!r}")
+        return self.names[value]
+
+    def operand(self, value: object) -> str:
+        """Return the name of a tensor, or of a constant for a number."""
+        if isinstance(value, int | float):
+            return self.weight(np.asarray(value, dtype=np.float32))
+        return self._input(value)
+
+    def emit(
+        self,
+        kind: str,
+        inputs: Iterable[str],
+        attributes: Mapping[str, object] | None = None,
+        *,
+        name: str | None = None,
+    ) -> str:
+        """Add one operator and return the name of its output."""
+        name = name or f"t{len(self.nodes)}"
+        node = helper.make_node(kind, [*inputs], [name])
+        for key, value in (attributes or {}).items():
+            node.attribute.append(helper.make_attribute(key, value))
+        self.nodes.append(node)
+        return name
+
+    def weight(self, value: torch.Tensor | NDArray[Any]) -> str:
+        """Add a constant tensor and return its name."""
+        array = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value
+        name = f"w{len(self.weights)}"
+        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        return name
+
+
+def _pair(value: Any) -> list[int]:  # noqa: ANN401  (torch's modules take an int or a pair)
+    return [int(v) for v in value] if isinstance(value, Sequence) else [int(value)] * 2
+
+
+def _padding(value: Any) -> list[int]:  # noqa: ANN401
+    if isinstance(value, str):
+        raise _UnsupportedError(f"padding {value!r}")
+    return _pair(value) * 2
+
+
+def _conv(graph: _Graph, module: nn.Conv2d, x: str) -> str:
+    if module.padding_mode != "zeros":
+        raise _UnsupportedError(f"padding mode {module.padding_mode!r}")
+    weights = [graph.weight(w) for w in (module.weight, module.bias) if w is not None]
+    attributes = {
+        "kernel_shape": _pair(module.kernel_size),
+        "strides": _pair(module.stride),
+        "pads": _padding(module.padding),
+        "dilations": _pair(module.dilation),
+        "group": module.groups,
+    }
+    return graph.emit("Conv", [x, *weights], attributes)
+
+
+def _batch_norm(graph: _Graph, module: nn.BatchNorm2d, x: str) -> str:
+    mean, variance = module.running_mean, module.running_var
+    if mean is None or variance is None:
+        raise _UnsupportedError("batch normalisation without running statistics")
+    scale = module.weight if module.affine else torch.ones_like(mean)
+    shift = module.bias if module.affine else torch.zeros_like(mean)
+    weights = [graph.weight(w) for w in (scale, shift, mean, variance)]
+    return graph.emit("BatchNormalization", [x, *weights], {"epsilon": module.eps})
+
+
+def _avg_pool(graph: _Graph, module: nn.AvgPool2d, x: str) -> str:
+    if module.divisor_override is not None:
+        raise _UnsupportedError("average pooling with a divisor of its own")
+    attributes = {
+        "kernel_shape": _pair(module.kernel_size),
+        "strides": _pair(module.stride),
+        "pads": _padding(module.padding),
+        "ceil_mode": int(module.ceil_mode),
+        "count_include_pad": int(module.count_include_pad),
+    }
+    return graph.emit("AveragePool", [x], attributes)
+
+
+def _max_pool(graph: _Graph, module: nn.MaxPool2d, x: str) -> str:
+    attributes = {
+        "kernel_shape": _pair(module.kernel_size),
+        "strides": _pair(module.stride),
+        "pads": _padding(module.padding),
+        "dilations": _pair(module.dilation),
+        "ceil_mode": int(module.ceil_mode),
+    }
+    return graph.emit("MaxPool", [x], attributes)
+
+
+def _global_pool(graph: _Graph, module: nn.AdaptiveAvgPool2d, x: str) -> str:
+    if module.output_size not in (1, (1, 1)):
+        raise _UnsupportedError(f"adaptive pooling to {module.output_size}")
+    return graph.emit("GlobalAveragePool", [x])
+
+
+def _flatten(graph: _Graph, module: nn.Flatten, x: str) -> str:
+    if (module.start_dim, module.end_dim) != (1, -1):
+        raise _UnsupportedError(f"flattening dimensions {module.start_dim} to {module.end_dim}")
+    return graph.emit("Flatten", [x], {"axis": 1})
+
+
+def _linear(graph: _Graph, module: nn.Linear, x: str) -> str:
+    weights = [graph.weight(w) for w in (module.weight, module.bias) if w is not None]
+    return graph.emit("Gemm", [x, *weights], {"transB": 1})
+
+
+def _unchanged(graph: _Graph, module: nn.Module, x: str) -> str:
+    return x
+
+
+def _clip(low: float, high: float) -> Callable[[_Graph, nn.Module, str], str]:
+    def convert(graph: _Graph, module: nn.Module, x: str) -> str:
+        return graph.emit("Clip", [x, graph.operand(low), graph.operand(high)])
+
+    return convert
+
+
+def _silu(graph: _Graph, module: nn.Module, x: str) -> str:
+    return graph.emit("Mul", [x, graph.emit("Sigmoid", [x])])
+
+
+def _plain(kind: str, attributes: Mapping[str, object] | None = None) -> _ConvertModule:
+    def convert(graph: _Graph, module: nn.Module, x: str) -> str:
+        return graph.emit(kind, [x], attributes)
+
+    return convert
+
+
+def _binary(kind: str) -> _ConvertCall:
+    def convert(graph: _Graph, node: fx.Node) -> str:
+        if node.kwargs or len(node.args) != 2:
+            raise _UnsupportedError(str(node.kwargs))
+        return graph.emit(kind, [graph.operand(value) for value in node.args])
+
+    return convert
+
+
+def _relu_call(graph: _Graph, node: fx.Node) -> str:
+    return graph.emit("Relu", [graph.operand(node.args[0])])
+
+
+def _flatten_call(graph: _Graph, node: fx.Node) -> str:
+    if (*node.args[1:], *node.kwargs.values()) not in ((1,), (1, -1)):
+        raise _UnsupportedError("flattening of other dimensions")
+    return graph.emit("Flatten", [graph.operand(node.args[0])], {"axis": 1})
+
+
+def _cat_call(graph: _Graph, node: fx.Node) -> str:
+    tensors, axis = node.args[0], node.kwargs.get("dim", (*node.args, 0)[1])
+    if not isinstance(tensors, Sequence):
+        raise _UnsupportedError("concatenation of a computed list")
+    return graph.emit("Concat", [graph.operand(t) for t in tensors], {"axis": axis})
+
+
+_ConvertModule: TypeAlias = Callable[[_Graph, Any, str], str]
+_ConvertCall: TypeAlias = Callable[[_Graph, fx.Node], str]
+
+_MODULES: dict[type[nn.Module], _ConvertModule] = {
+    nn.Conv2d: _conv,
+    nn.BatchNorm2d: _batch_norm,
+    nn.Linear: _linear,
+    nn.AvgPool2d: _avg_pool,
+    nn.MaxPool2d: _max_pool,
+    nn.AdaptiveAvgPool2d: _global_pool,
+    nn.Flatten: _flatten,
+    nn.Identity: _unchanged,
+    nn.Dropout: _unchanged,
+    nn.ReLU: _plain("Relu"),
+    nn.ReLU6: _clip(0.0, 6.0),
+    nn.Sigmoid: _plain("Sigmoid"),
+    nn.Tanh: _plain("Tanh"),
+    nn.SiLU: _silu,
+    nn.Hardswish: _plain("HardSwish"),
+    nn.Hardsigmoid: _plain("HardSigmoid", {"alpha": 1 / 6, "beta": 0.5}),
+}
+_CALLS: dict[object, _ConvertCall] = {
+    operator.add: _binary("Add"),
+    operator.iadd: _binary("Add"),
+    torch.add: _binary("Add"),
+    operator.mul: _binary("Mul"),
+    torch.mul: _binary("Mul"),
+    operator.sub: _binary("Sub"),
+    F.relu: _relu_call,
+    torch.relu: _relu_call,
+    "relu": _relu_call,
+    torch.flatten: _flatten_call,
+    "flatten": _flatten_call,
+    torch.cat: _cat_call,
+}
