@@ -33,7 +33,7 @@ class Latency(Objective):
     name: str = "latency_ms"
     input_shape: Shape = (3, 32, 32)
     classes: int = 10
-    protocol: TimingProtocol = TimingProtocol()
+    protocol: TimingProtocol = field(default_factory=TimingProtocol)
     unit: str = field(default="ms", init=False)
     direction: Direction = field(default=Direction.MINIMIZE, init=False)
     stage: Stage = field(default=Stage.MEASURE, init=False)

@@ -82,12 +82,15 @@ class Objective(ABC):
         unit: Unit of the values.
         direction: Which values are better.
         stage: How dear one evaluation is.
+        batched: Whether many architectures at once are cheaper than one after the other. If not,
+            a search hands over one at a time, so that a crash costs one evaluation.
     """
 
     name: str
     unit: str
     direction: Direction
     stage: Stage
+    batched: bool = False
 
     @abstractmethod
     def evaluate(self, architectures: Sequence[Architecture]) -> list[Outcome]:

@@ -1,0 +1,143 @@
+"""Evaluating the candidates of a batch: cheap before dear, and never the same one twice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import optuna
+
+from motemo import records
+from motemo.constraint import Constraint
+from motemo.objective import Failure, Measurement, Objective, Outcome, Stage
+from motemo.space import Architecture, Space
+
+
+@dataclass
+class Candidate:
+    """One trial on its way through the stages.
+
+    Attributes:
+        trial: The running trial.
+        architecture: What it asks for: the canonical architecture, or the written one if invalid.
+        measurements: What is known so far, by objective.
+        duplicate_of: Number of the earlier trial with the same key.
+        rescued: Evaluate it although it is infeasible.
+        pruned: Why it goes no further, or None.
+        failed: Why it has no value, or None.
+    """
+
+    trial: optuna.Trial
+    architecture: Architecture
+    measurements: dict[str, Measurement] = field(default_factory=dict)
+    duplicate_of: int | None = None
+    rescued: bool = False
+    pruned: str | None = None
+    failed: str | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is still to be evaluated."""
+        return self.pruned is None and self.failed is None
+
+    def values(self, objectives: Sequence[Objective]) -> tuple[float, ...]:
+        """Return its point values in order."""
+        return tuple(float(self.measurements[o.name].value) for o in objectives)
+
+
+def take_candidate(trial: optuna.Trial, space: Space) -> Candidate:
+    """Let a trial choose its architecture, and take up what it has measured already."""
+    written = space.suggest(trial)
+    attributes = trial.user_attrs
+    candidate = Candidate(trial, written, records.read_measurements(attributes))
+    candidate.rescued = records.RESCUES in attributes
+    if written.invalid_reason is not None:
+        candidate.pruned = f"invalid: {written.invalid_reason}"
+    else:
+        candidate.architecture = written.canonical
+        if records.GENOTYPE not in attributes:
+            trial.set_user_attr(records.GENOTYPE, candidate.architecture.genotype)
+    return candidate
+
+
+def mark_duplicates(candidates: Sequence[Candidate], first: Mapping[str, int]) -> None:
+    """Prune every candidate whose key a trial with a lower number has.
+
+    Args:
+        candidates: The candidates of a batch.
+        first: The lowest trial number of each key in the study.
+    """
+    for candidate in candidates:
+        if candidate.alive and not candidate.rescued:
+            owner = first.get(candidate.architecture.key, candidate.trial.number)
+            if owner < candidate.trial.number:
+                candidate.duplicate_of = owner
+                candidate.pruned = f"duplicate of trial {owner}"
+
+
+def evaluate(
+    candidates: Sequence[Candidate],
+    objectives: Sequence[Objective],
+    constraints: Sequence[Constraint],
+    *,
+    on_measured: Callable[[], None] = lambda: None,
+) -> None:
+    """Measure the candidates, stage by stage, and prune the infeasible after each stage.
+
+    Every measurement is stored with its trial at once, and none is made twice.
+    """
+    for stage in Stage:
+        for objective in (o for o in objectives if o.stage is stage):
+            waiting = [c for c in candidates if c.alive and objective.name not in c.measurements]
+            for chunk in [waiting] if objective.batched else [[c] for c in waiting]:
+                _measure(chunk, objective)
+                on_measured()
+        for candidate in candidates:
+            if candidate.alive:
+                _apply_constraints(candidate, constraints)
+
+
+def _measure(candidates: Sequence[Candidate], objective: Objective) -> None:
+    if not candidates:
+        return
+    outcomes = objective.evaluate([candidate.architecture for candidate in candidates])
+    for candidate, outcome in zip(candidates, outcomes, strict=True):
+        checked = _finite(outcome)
+        if isinstance(checked, Failure):
+            candidate.failed = f"{objective.name}: {checked.reason}"
+        else:
+            candidate.measurements[objective.name] = checked
+            records.write_measurement(candidate.trial, objective.name, checked)
+
+
+def _finite(outcome: Outcome) -> Outcome:
+    if isinstance(outcome, Measurement) and not math.isfinite(outcome.value):
+        return Failure(f"the value is {outcome.value}")
+    return outcome
+
+
+def _apply_constraints(candidate: Candidate, constraints: Sequence[Constraint]) -> None:
+    """Store how far the candidate is from each known bound, and prune it if beyond one."""
+    stored = candidate.trial.constraints if constraints else {}
+    broken = []
+    for constraint in constraints:
+        if constraint.objective not in candidate.measurements:
+            continue
+        value = candidate.measurements[constraint.objective].value
+        violation = constraint.violation(value)
+        if str(constraint) not in stored:
+            candidate.trial.set_constraint(str(constraint), violation)
+        if violation > 0:
+            broken.append(f"{constraint.objective} is {value:.6g}, not {constraint}")
+    if broken and not candidate.rescued:
+        candidate.pruned = f"infeasible: {'; '.join(broken)}"
+
+
+def store_reason(candidate: Candidate) -> None:
+    """Store why a candidate was pruned or failed; before the trial is told."""
+    if candidate.duplicate_of is not None:
+        candidate.trial.set_user_attr(records.DUPLICATE_OF, candidate.duplicate_of)
+    reason = candidate.failed or candidate.pruned
+    if reason is not None:
+        candidate.trial.set_user_attr(records.REASON, reason)

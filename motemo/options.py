@@ -1,0 +1,63 @@
+"""Setting single fields of a frozen dataclass by a path and a text, as the command line does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+from motemo.errors import SettingsError
+
+
+def parse_option(text: str) -> tuple[str, tuple[str, ...], object]:
+    """Read `NAME.FIELD=VALUE`, where FIELD may be a path and VALUE is JSON or plain text.
+
+    Returns:
+        The name, the path of the field, and the value.
+
+    Raises:
+        SettingsError: The text has another form.
+    """
+    place, equals, value = text.partition("=")
+    name, *path = place.strip().split(".")
+    if not (equals and path and all((name, *path))):
+        raise SettingsError(
+            f"Malformed option {text!r}. Write NAME.FIELD=VALUE, as in 'mote.recipe.epochs=8'."
+        )
+    try:
+        return name, tuple(path), json.loads(value)
+    except json.JSONDecodeError:
+        return name, tuple(path), value.strip()
+
+
+def with_option(value: Any, path: Sequence[str], new: object, *, shown: str) -> Any:  # noqa: ANN401
+    """Return a frozen dataclass with one field, at the end of a path of fields, set anew.
+
+    Args:
+        value: The dataclass.
+        path: Names of fields, from the outside in.
+        new: The new value, of the kind that the field holds.
+        shown: The option as given, for messages.
+
+    Raises:
+        SettingsError: There is no such field, or it holds another kind of value.
+    """
+    settable = {f.name for f in fields(value) if f.init} if is_dataclass(value) else set()
+    name, *rest = path
+    if name not in settable:
+        raise SettingsError(
+            f"The option {shown!r} names no field: {type(value).__name__} has no {name!r}. "
+            f"Fields: {', '.join(sorted(settable)) or 'none'}."
+        )
+    old = getattr(value, name)
+    if rest:
+        return replace(value, **{name: with_option(old, rest, new, shown=shown)})
+    if isinstance(old, float) and type(new) is int:
+        new = float(new)
+    if old is not None and new is not None and type(old) is not type(new):
+        raise SettingsError(
+            f"The option {shown!r} needs a value of type {type(old).__name__}, such as {old!r}; "
+            f"got {new!r}."
+        )
+    return replace(value, **{name: new})

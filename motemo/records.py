@@ -1,0 +1,257 @@
+"""What a study holds: settings, architectures and measurements, and how they are read back.
+
+In the study's user attributes:
+
+    motemo                  the settings of the search (`settings_of`)
+
+In each trial's user attributes:
+
+    genotype                canonical genotype that was evaluated
+    measurement:<name>      value, unit, low, high and record of one objective
+    duplicate_of            number of the earlier trial with the same key
+    rescues                 number of the infeasible trial that this one evaluates nevertheless
+    reason                  why the trial was pruned or failed
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib import metadata
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from motemo.constraint import Constraint
+from motemo.errors import SettingsError, StorageError, UnknownNameError
+from motemo.front import Axis, Front, Member
+from motemo.objective import Direction, Measurement, Objective
+from motemo.registry import SPACES
+from motemo.space import Architecture, Json, Shape, Space
+
+SETTINGS = "motemo"
+GENOTYPE = "genotype"
+DUPLICATE_OF = "duplicate_of"
+RESCUES = "rescues"
+REASON = "reason"
+_MEASUREMENT = "measurement:"
+_FORMAT = 1
+_UNCOMPARED = ("versions",)
+_PACKAGES = ("motemo", "torch", "optuna", "numpy", "onnxruntime")
+
+
+def settings_of(
+    space: Space,
+    objectives: Sequence[Objective],
+    constraints: Sequence[Constraint],
+    **driver: Json,
+) -> dict[str, Json]:
+    """Return everything that makes two searches the same, and the versions used.
+
+    Args:
+        space: The space.
+        objectives: The objectives, in order.
+        constraints: The constraints.
+        driver: What drives the search: sampler, seed, batch size.
+    """
+    settings: dict[str, Json] = {
+        "format": _FORMAT,
+        "space": space.identity(),
+        "objectives": [
+            {"name": o.name, "unit": o.unit, "direction": o.direction, "identity": o.identity()}
+            for o in objectives
+        ],
+        "constraints": [str(constraint) for constraint in constraints],
+        **driver,
+        "versions": {
+            "python": platform.python_version(),
+            **{package: metadata.version(package) for package in _PACKAGES},
+        },
+    }
+    plain: dict[str, Json] = json.loads(json.dumps(settings))
+    return plain
+
+
+def read_settings(study: optuna.Study) -> dict[str, Json] | None:
+    """Return the settings that a study was made with, or None if it holds none."""
+    settings: dict[str, Json] | None = study.user_attrs.get(SETTINGS)
+    return settings
+
+
+def agree_on_settings(study: optuna.Study, settings: Mapping[str, Json]) -> None:
+    """Store the settings in a new study, or check them against those of an old one.
+
+    Raises:
+        SettingsError: The study was made with other settings; the message names each.
+        StorageError: The study holds trials of something else.
+    """
+    stored = read_settings(study)
+    if stored is None:
+        if study.get_trials(deepcopy=False):
+            raise StorageError(
+                f"The study {study.study_name!r} holds trials that no motemo search made. Choose "
+                "another study name or another storage."
+            )
+        study.set_metric_names([str(o["name"]) for o in _objects(settings["objectives"])])
+        study.set_user_attr(SETTINGS, dict(settings))
+        return
+    differences = list(_differences(stored, settings))
+    if differences:
+        raise SettingsError(
+            f"The study {study.study_name!r} was made with other settings:\n  "
+            + "\n  ".join(differences)
+            + "\nUse the same settings to continue it, or another storage or --out folder."
+        )
+
+
+def _differences(
+    stored: Mapping[str, Json], given: Mapping[str, Json], path: str = ""
+) -> Iterator[str]:
+    for name in sorted(stored.keys() | given.keys()):
+        old, new, place = stored.get(name), given.get(name), f"{path}{name}"
+        if old == new or (not path and name in _UNCOMPARED):
+            continue
+        if isinstance(old, list) and isinstance(new, list):
+            old, new = _by_name(old), _by_name(new)
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from _differences(old, new, f"{place}.")
+        else:
+            yield f"{place}: stored {json.dumps(old)}, given {json.dumps(new)}"
+
+
+def _by_name(items: list[Json]) -> Json:
+    """Return named objects as a mapping, so that the same names are compared with each other."""
+    named: dict[str, Json] = {str(i["name"]): i for i in items if isinstance(i, dict)}
+    return named if len(named) == len(items) else items
+
+
+def _objects(value: Json) -> list[dict[str, Json]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def write_measurement(trial: optuna.Trial, name: str, measurement: Measurement) -> None:
+    """Store one measurement with a trial."""
+    trial.set_user_attr(
+        f"{_MEASUREMENT}{name}",
+        {
+            "value": measurement.value,
+            "unit": measurement.unit,
+            "low": measurement.low,
+            "high": measurement.high,
+            "record": dict(measurement.record),
+        },
+    )
+
+
+def read_measurements(user_attrs: Mapping[str, Any]) -> dict[str, Measurement]:
+    """Return the measurements among a trial's user attributes, by objective."""
+    return {
+        key.removeprefix(_MEASUREMENT): Measurement(**value)
+        for key, value in user_attrs.items()
+        if key.startswith(_MEASUREMENT)
+    }
+
+
+def trial_architecture(space: Space, trial: FrozenTrial) -> Architecture | None:
+    """Return the written architecture of a trial, or None while it lacks parameters."""
+    names = [gene.name for gene in space.genes]
+    if any(name not in trial.params for name in names):
+        return None
+    return space.architecture(space.write({name: trial.params[name] for name in names}))
+
+
+def first_trial_of_each_key(space: Space, trials: Iterable[FrozenTrial]) -> dict[str, int]:
+    """Return the lowest trial number of each key, whatever became of the trial."""
+    first: dict[str, int] = {}
+    for trial in trials:
+        architecture = trial_architecture(space, trial)
+        if architecture is not None and architecture.invalid_reason is None:
+            key = architecture.key
+            first[key] = min(trial.number, first.get(key, trial.number))
+    return first
+
+
+def stored_space(settings: Mapping[str, Json]) -> Space:
+    """Return the registered space that a study was made with.
+
+    Raises:
+        SettingsError: The space is not registered here.
+    """
+    identity = settings["space"]
+    options = dict(identity) if isinstance(identity, dict) else {}
+    name = str(options.pop("name", ""))
+    try:
+        space: Space = SPACES.create(name, options=options)
+    except UnknownNameError as error:
+        raise SettingsError(
+            f"The study's space {name!r} is not registered here. Register it by an entry point "
+            "of the group 'motemo.spaces', or give it to motemo.read_front(study, space=...)."
+        ) from error
+    return space
+
+
+def stored_deployment(settings: Mapping[str, Json] | None) -> tuple[Shape, int]:
+    """Return the deployment shape (C, H, W) and the classes that costs were taken for.
+
+    Where no objective names them: 3x32x32, and the classes of the data, else 10.
+    """
+    shape, classes = (3, 32, 32), 10
+    for objective in _objects((settings or {}).get("objectives")):
+        identity = objective["identity"]
+        if not isinstance(identity, dict):
+            continue
+        data = identity.get("data")
+        if isinstance(data, dict):
+            classes = int(str(data["classes"]))
+        stored = identity.get("input_shape")
+        if isinstance(stored, list):
+            channels, height, width = (int(str(size)) for size in stored)
+            return (channels, height, width), int(str(identity["classes"]))
+    return shape, classes
+
+
+def read_front(study: optuna.Study, *, space: Space | None = None) -> Front:
+    """Return the front of a study, from what the study holds alone.
+
+    Args:
+        study: A study that `motemo.search` or `motemo.trial_objective` filled.
+        space: The space, where it is not a registered one.
+
+    Raises:
+        StorageError: The study is not one of motemo's.
+        SettingsError: The space is not registered and not given.
+    """
+    settings = read_settings(study)
+    if settings is None:
+        raise StorageError(
+            f"The study {study.study_name!r} holds no motemo settings. Give one that a motemo "
+            "search made."
+        )
+    space = space or stored_space(settings)
+    axes = [
+        Axis(str(o["name"]), str(o["unit"]), Direction(str(o["direction"])))
+        for o in _objects(settings["objectives"])
+    ]
+    constraints = settings["constraints"]
+    return Front.of(
+        list(_members(study, space, axes)),
+        axes=axes,
+        constraints=[
+            Constraint.parse(str(text))
+            for text in (constraints if isinstance(constraints, list) else [])
+        ],
+        settings=settings,
+    )
+
+
+def _members(study: optuna.Study, space: Space, axes: Sequence[Axis]) -> Iterator[Member]:
+    for trial in study.get_trials(deepcopy=False, states=[TrialState.COMPLETE]):
+        measurements = read_measurements(trial.user_attrs)
+        if GENOTYPE in trial.user_attrs and all(axis.name in measurements for axis in axes):
+            yield Member(
+                trial=trial.number,
+                architecture=space.architecture(trial.user_attrs[GENOTYPE]),
+                measurements={axis.name: measurements[axis.name] for axis in axes},
+            )

@@ -1,0 +1,182 @@
+"""Names of spaces, objectives, samplers and devices, and where each is implemented.
+
+Entries point to their implementation by name, so that listing them imports nothing heavy. Third
+parties register by an entry point of the group `motemo.spaces`, `motemo.objectives`,
+`motemo.samplers` or `motemo.devices`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from operator import attrgetter
+from typing import Any
+
+from motemo.errors import SettingsError, UnknownNameError
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered name.
+
+    Attributes:
+        name: The name.
+        target: `module:callable`; the callable takes keyword arguments only.
+        summary: One line for listings.
+    """
+
+    name: str
+    target: str
+    summary: str
+
+    def load(self) -> Callable[..., Any]:
+        """Import the implementation."""
+        module, _, path = self.target.partition(":")
+        loaded: Callable[..., Any] = attrgetter(path)(importlib.import_module(module))
+        return loaded
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The registered names of one kind.
+
+    Attributes:
+        kind: What the names are names of.
+        group: Entry-point group of third parties.
+        builtin: motemo's own entries.
+    """
+
+    kind: str
+    group: str
+    builtin: tuple[Entry, ...]
+
+    def __iter__(self) -> Iterator[Entry]:
+        """Iterate over all entries, motemo's own first."""
+        yield from self.builtin
+        own = {entry.name for entry in self.builtin}
+        for point in sorted(metadata.entry_points(group=self.group), key=lambda p: p.name):
+            if point.name not in own:
+                source = point.dist.name if point.dist else point.module
+                yield Entry(point.name, point.value, f"from {source}")
+
+    def entry(self, name: str) -> Entry:
+        """Return the entry of that name.
+
+        Raises:
+            UnknownNameError: There is none.
+        """
+        entries = {entry.name: entry for entry in self}
+        if name not in entries:
+            raise UnknownNameError(self.kind, name, entries)
+        return entries[name]
+
+    def parameters(self, name: str) -> tuple[str, ...]:
+        """Return the names of the parameters of what is registered under a name.
+
+        Raises:
+            UnknownNameError: Nothing is.
+        """
+        return tuple(inspect.signature(self.entry(name).load()).parameters)
+
+    def create(
+        self,
+        name: str,
+        *,
+        offered: Mapping[str, object] | None = None,
+        options: Mapping[str, object] | None = None,
+    ) -> Any:  # noqa: ANN401  (a space, objective, sampler or device)
+        """Create what is registered under a name.
+
+        Args:
+            name: The registered name.
+            offered: Arguments that it gets if it has a parameter of that name.
+            options: Arguments that were asked for by name; it must have them all.
+
+        Raises:
+            UnknownNameError: Nothing is registered under the name.
+            SettingsError: It has no such option, or needs something that is not offered.
+        """
+        factory = self.entry(name).load()
+        parameters = inspect.signature(factory).parameters
+        for option in options or {}:
+            if option not in parameters:
+                raise SettingsError(
+                    f"The {self.kind} {name!r} has no option {option!r}. "
+                    f"Options: {', '.join(parameters) or 'none'}."
+                )
+        arguments = {k: v for k, v in (offered or {}).items() if k in parameters and v is not None}
+        arguments |= options or {}
+        missing = [
+            parameter.name
+            for parameter in parameters.values()
+            if parameter.default is parameter.empty and parameter.name not in arguments
+        ]
+        if missing:
+            raise SettingsError(f"The {self.kind} {name!r} needs {' and '.join(missing)}.")
+        return factory(**arguments)
+
+
+SPACES = Registry(
+    "space",
+    "motemo.spaces",
+    (
+        Entry(
+            "nasbench201",
+            "motemo.spaces.nasbench201:NasBench201",
+            "NAS-Bench-201: a cell of 6 edges with 5 operations each, 15,625 cells",
+        ),
+    ),
+)
+OBJECTIVES = Registry(
+    "objective",
+    "motemo.objectives",
+    (
+        Entry(
+            "mote",
+            "motemo.objectives.mote:Mote",
+            "accuracy estimate by a short training of a reduced architecture (higher is better)",
+        ),
+        Entry(
+            "mote_reference",
+            "motemo.objectives.mote:Mote.reference",
+            "MOTE as published: 50 epochs, landscape by fitting, wall clock (higher is better)",
+        ),
+        Entry("params", "motemo.hardware.params:Params", "trainable parameters (lower is better)"),
+        Entry(
+            "flops",
+            "motemo.hardware.flops:Flops",
+            "multiply-adds of one inference, counted by fvcore (lower is better)",
+        ),
+        Entry(
+            "latency_ms",
+            "motemo.hardware.latency:Latency",
+            "measured milliseconds of one inference on the device (lower is better)",
+        ),
+    ),
+)
+SAMPLERS = Registry(
+    "sampler",
+    "motemo.samplers",
+    (
+        Entry("nsga2", "motemo.samplers.by_name:nsga2", "Optuna's NSGA-II, the default"),
+        Entry("nsga3", "motemo.samplers.by_name:nsga3", "Optuna's NSGA-III"),
+        Entry("tpe", "motemo.samplers.by_name:tpe", "Optuna's multi-objective TPE"),
+        Entry("gp", "motemo.samplers.by_name:gp", "Optuna's Gaussian process"),
+        Entry("random", "motemo.samplers.by_name:random", "uniform random sampling"),
+    ),
+)
+DEVICES = Registry(
+    "device",
+    "motemo.devices",
+    (
+        Entry("cpu", "motemo.hardware.onnx_runtime:cpu", "this host's CPU, by ONNX Runtime"),
+        Entry(
+            "cuda",
+            "motemo.hardware.onnx_runtime:cuda",
+            "this host's NVIDIA GPU, by ONNX Runtime (needs onnxruntime-gpu)",
+        ),
+    ),
+)

@@ -1,0 +1,101 @@
+"""Live progress of a search: how much is done, the best front so far, the time left."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from types import TracebackType
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.text import Text
+
+from motemo.front import Front
+from motemo.rendering.table import front_table
+
+_SKIPPED = ("duplicate", "infeasible", "invalid", "failed")
+_ROWS = 12
+_QUIET_SHARE = 0.1
+
+
+class LiveProgress:
+    """A live display on a terminal; elsewhere, a line whenever a tenth more is done.
+
+    A context manager; `update` before entering it is an error of the caller.
+
+    Attributes:
+        started: Whether it has been entered.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.started = False
+        self._console = console
+        self._live: Live | None = None
+        self._bar = Progress(
+            TextColumn("[bold]searching"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[left]}", style="dim"),
+            console=console,
+        )
+        self._task = self._bar.add_task("search", left="")
+        self._printed = -1.0
+
+    def __enter__(self) -> LiveProgress:
+        self.started = True
+        if self._console.is_terminal:
+            self._live = Live(console=self._console, transient=True, refresh_per_second=4)
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Take the live display off the screen."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def update(
+        self,
+        front: Front,
+        *,
+        wanted: int,
+        trials: Counter[str],
+        seconds_left: float | None,
+        stopped_early: str | None,
+    ) -> None:
+        """Show the progress so far.
+
+        Args:
+            front: The front so far.
+            wanted: Completed evaluations asked for.
+            trials: Trials by what became of them.
+            seconds_left: Estimated seconds to go, if known.
+            stopped_early: Why the search ended short of what was asked for.
+        """
+        done = trials["completed"]
+        left = "" if seconds_left is None else f"{timedelta(seconds=round(seconds_left))} left"
+        skipped = ", ".join(f"{trials[name]} {name}" for name in _SKIPPED if trials[name])
+        status = f"{len(front)} on the front" + (f"; {skipped}" if skipped else "")
+        if self._live is not None:
+            self._bar.update(self._task, completed=done, total=max(wanted, done), left=left)
+            parts = [self._bar, Text(status, style="dim")]
+            if 0 < len(front) <= _ROWS:
+                parts.append(front_table(front))
+            self._live.update(Group(*parts))
+        elif done / wanted >= self._printed + _QUIET_SHARE or done >= wanted > self._printed * wanted:
+            self._printed = done / wanted
+            self._console.print(
+                f"{done}/{wanted} evaluated, {status}" + (f", {left}" if left else ""),
+                highlight=False,
+            )
+        if stopped_early is not None:
+            self._console.print(f"[yellow]The search ended early:[/] {stopped_early}.")

@@ -1,0 +1,93 @@
+"""Opening Optuna storages and studies by URL, with errors that help."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import optuna
+from optuna.study import StudyDirection
+from optuna.storages import BaseStorage, RDBStorage
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from motemo.errors import StorageError
+from motemo.objective import Direction
+
+_SQLITE_TIMEOUT_S = 60
+
+
+def without_password(url: str) -> str:
+    """Return a storage URL fit for messages and files."""
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return url
+
+
+def open_storage(url: str, *, must_exist: bool = False) -> BaseStorage:
+    """Open an Optuna RDB storage; the folder of an SQLite file is created.
+
+    Args:
+        url: Such as `sqlite:///runs/first/study.db` or `postgresql+psycopg://...`.
+        must_exist: Refuse an SQLite file that does not exist, instead of creating it.
+
+    Raises:
+        StorageError: The URL is malformed, its driver missing, or it cannot be opened.
+    """
+    shown = without_password(url)
+    try:
+        parsed = make_url(url)
+        sqlite = parsed.get_backend_name() == "sqlite"
+        if sqlite and parsed.database and parsed.database != ":memory:":
+            file = Path(parsed.database)
+            if must_exist and not file.exists():
+                raise StorageError(f"The storage {shown!r} does not exist: there is no {file}.")
+            file.parent.mkdir(parents=True, exist_ok=True)
+        arguments = {"connect_args": {"timeout": _SQLITE_TIMEOUT_S}} if sqlite else {}
+        return RDBStorage(url, engine_kwargs=arguments)
+    except (SQLAlchemyError, ImportError, RuntimeError, OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise StorageError(
+            f"Cannot open the storage {shown!r}: {reason} Give a URL such as "
+            "'sqlite:///runs/first/study.db' or 'postgresql+psycopg://user@host/database'."
+        ) from error
+
+
+def load_study(storage: str | BaseStorage, study_name: str) -> optuna.Study:
+    """Open a study that exists.
+
+    Raises:
+        StorageError: The storage cannot be opened, or has no such study.
+    """
+    if isinstance(storage, str):
+        storage = open_storage(storage, must_exist=True)
+    try:
+        return optuna.load_study(study_name=study_name, storage=storage)
+    except KeyError as error:
+        names = [study.study_name for study in storage.get_all_studies()]
+        raise StorageError(
+            f"The storage has no study {study_name!r}. Studies in it: {', '.join(names) or 'none'}."
+        ) from error
+
+
+def create_study(
+    storage: str | BaseStorage | None,
+    study_name: str,
+    *,
+    directions: Sequence[Direction],
+    sampler: optuna.samplers.BaseSampler,
+) -> optuna.Study:
+    """Create a study, or open the one of that name; None as storage means in memory.
+
+    Raises:
+        StorageError: The storage cannot be opened.
+        SettingsError: The study exists with other directions.
+    """
+    return optuna.create_study(
+        storage=open_storage(storage) if isinstance(storage, str) else storage,
+        study_name=study_name,
+        directions=[StudyDirection[direction.name] for direction in directions],
+        sampler=sampler,
+        load_if_exists=True,
+    )

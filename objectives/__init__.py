@@ -1,0 +1,1 @@
+"""How good is an architecture? Estimates of its accuracy."""

@@ -1,0 +1,81 @@
+"""A sampler whose decisions depend on (seed, trial, history) and on nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseGASampler, BaseSampler
+from optuna.trial import FrozenTrial, TrialState
+
+from motemo.seeds import derive_seed
+
+_SEED_RANGE = 2**32
+
+
+@dataclass(frozen=True, eq=False)
+class PerTrialSeed(BaseSampler):
+    """Runs another sampler with a new generator for every decision.
+
+    Optuna's samplers keep one generator per process, so that a study that is killed and continued
+    goes on differently from one that is not. Here the relative part of a trial is seeded by
+    (seed, trial number), and each independent parameter by (seed, trial number, name).
+
+    Attributes:
+        create: Makes the sampler that decides, from a seed.
+        seed: Seed of the study.
+    """
+
+    create: Callable[[int], BaseSampler]
+    seed: int
+
+    def _seeded(self, *parts: str | int) -> BaseSampler:
+        return self.create(derive_seed("sampler", self.seed, *parts) % _SEED_RANGE)
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Ask the sampler."""
+        return self._seeded(trial.number).infer_relative_search_space(study, trial)
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Ask the sampler, with the seed of this trial."""
+        sampler = self._seeded(trial.number)
+        if isinstance(sampler, BaseGASampler):
+            # The first to ask for a generation's parents gets them as selected, everyone later
+            # by trial number: ask once, so that nobody depends on having been first.
+            sampler.get_parent_population(study, sampler.get_trial_generation(study, trial))
+        return sampler.sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:  # noqa: ANN401  (Optuna's signature)
+        """Ask the sampler, with the seed of this parameter of this trial."""
+        sampler = self._seeded(trial.number, param_name)
+        return sampler.sample_independent(study, trial, param_name, param_distribution)
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """Tell the sampler."""
+        self._seeded(trial.number).before_trial(study, trial)
+
+    def after_trial(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        """Tell the sampler."""
+        self._seeded(trial.number).after_trial(study, trial, state, values)
+
+    def reseed_rng(self) -> None:
+        """Do nothing: there is no generator to share between processes."""
