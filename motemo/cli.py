@@ -102,7 +102,8 @@ def search(
         ),
     ] = "nsga2",
     trials: Annotated[
-        int, typer.Option("--trials", help="Completed evaluations in all; the last batch is filled.")
+        int,
+        typer.Option("--trials", help="Completed evaluations in all; the last batch is filled."),
     ] = 40,
     seed: Seed = 0,
     constraint: Annotated[
@@ -424,9 +425,7 @@ def measure(
     ]
     names = objective or COUNTED_OBJECTIVES
     trains = any("data" in OBJECTIVES.parameters(name) for name in names)
-    images = (
-        _load_data(data, data_classes, images_per_class, image_size, seed) if trains else None
-    )
+    images = _load_data(data, data_classes, images_per_class, image_size, seed) if trains else None
     objectives = _create_objectives(
         names,
         option or [],
@@ -478,7 +477,9 @@ def _records_table(records: Sequence[dict[str, Any]]) -> Table:
     table.add_column("unit")
     for record in records:
         numbers = [
-            "failed" if record[k] is None else f"{record[k]:,.6g}"
+            "failed"
+            if record[k] is None
+            else f"{record[k]:,.6g}"
             if isinstance(record[k], float)
             else f"{record[k]:,}"
             for k in ("value", "low", "high")
@@ -568,7 +569,7 @@ def _parse_size(text: str) -> tuple[int, int]:
 
 def _parse_shape(text: str) -> Shape:
     numbers = _numbers(text)
-    if len(numbers) != 3:  # noqa: PLR2004
+    if len(numbers) != 3:
         raise SettingsError(f"Malformed input shape {text!r}. Write CxHxW, as in 3x32x32.")
     return numbers[0], numbers[1], numbers[2]
 

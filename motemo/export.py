@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 from torch import nn
 
-import onnx
 from motemo.errors import EvaluationError
 from motemo.files import write_atomically
 from motemo.front import Front, Member

@@ -17,11 +17,13 @@ from __future__ import annotations
 
 import json
 import platform
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
 import optuna
+from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
 
 from motemo.constraint import Constraint
@@ -94,7 +96,9 @@ def agree_on_settings(study: optuna.Study, settings: Mapping[str, Json]) -> None
                 f"The study {study.study_name!r} holds trials that no motemo search made. Choose "
                 "another study name or another storage."
             )
-        study.set_metric_names([str(o["name"]) for o in _objects(settings["objectives"])])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            study.set_metric_names([str(o["name"]) for o in _objects(settings["objectives"])])
         study.set_user_attr(SETTINGS, dict(settings))
         return
     differences = list(_differences(stored, settings))

@@ -227,7 +227,7 @@ class _Loop:
         missing = -len(trials) % self.batch_size
         if not (running or waiting or missing):
             missing = self.batch_size
-        taken = (optuna.Trial(self.study, t._trial_id) for t in running)  # noqa: SLF001
+        taken = (optuna.Trial(self.study, t._trial_id) for t in running)
         batch = [take_candidate(trial, self.space) for trial in taken]
         for _ in range(waiting + missing):
             batch.append(take_candidate(self.study.ask(), self.space))

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import optuna
-from optuna.study import StudyDirection
 from optuna.storages import BaseStorage, RDBStorage
+from optuna.study import StudyDirection
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 

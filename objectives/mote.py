@@ -208,7 +208,7 @@ def _space_calibration(mote: Mote, space: Space) -> Calibration:
         architecture = space.sample(rng)
         if architecture.invalid_reason is None:
             chosen.setdefault(architecture.key, architecture.canonical)
-    scored = [mote._score(architecture) for architecture in chosen.values()]  # noqa: SLF001
+    scored = [mote._score(architecture) for architecture in chosen.values()]
     terms = [score[0] for score in scored if not isinstance(score, Failure)]
     if not terms:
         raise EvaluationError("calibration failed: no random architecture could be trained")

@@ -54,7 +54,7 @@ class Recipe:
     label_smoothing: float = 0.01
     landscape_intervals: int = 10
     landscape_mode: LandscapeMode = "evaluate"
-    landscape_images: int | None = 512
+    landscape_images: int | None = 256
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "landscape_intervals"):
@@ -114,8 +114,9 @@ def record_trace(
         EvaluationError: A loss is not finite.
     """
     device = torch_device(train_device)
-    network.to(device)
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     images = torch.from_numpy(data.images).to(device).float().div_(255)
+    images = images.contiguous(memory_format=torch.channels_last)
     labels = torch.from_numpy(data.labels).to(device)
     with _reproducible():
         return _Trainer(network, images, labels, recipe, seed).trace()
@@ -141,11 +142,20 @@ def torch_device(name: str) -> torch.device:
 
 @contextmanager
 def _reproducible() -> Iterator[None]:
-    """Let cuDNN choose the same, exact algorithms every time."""
-    with torch.backends.cudnn.flags(
-        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-    ):
-        yield
+    """Compute the same in every process: exact cuDNN algorithms, and one thread on the CPU.
+
+    The order of sums, and so the last digits of a loss, depend on the number of threads. One is
+    also the number that a busy neighbour harms least.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.backends.cudnn.flags(
+            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+        ):
+            yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @dataclass

@@ -88,5 +88,10 @@ class ImageData:
         return digest.hexdigest()
 
     def identity(self) -> dict[str, Json]:
-        """Name, shape and digest."""
-        return {"name": self.name, "shape": list(self.images.shape), "sha256": self.sha256}
+        """Name, shape, number of classes and digest."""
+        return {
+            "name": self.name,
+            "shape": list(self.images.shape),
+            "classes": self.classes,
+            "sha256": self.sha256,
+        }

@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import timedelta
 from types import TracebackType
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
@@ -87,11 +87,11 @@ class LiveProgress:
         status = f"{len(front)} on the front" + (f"; {skipped}" if skipped else "")
         if self._live is not None:
             self._bar.update(self._task, completed=done, total=max(wanted, done), left=left)
-            parts = [self._bar, Text(status, style="dim")]
+            parts: list[RenderableType] = [self._bar, Text(status, style="dim")]
             if 0 < len(front) <= _ROWS:
                 parts.append(front_table(front))
             self._live.update(Group(*parts))
-        elif done / wanted >= self._printed + _QUIET_SHARE or done >= wanted > self._printed * wanted:
+        elif self._is_news(done / wanted):
             self._printed = done / wanted
             self._console.print(
                 f"{done}/{wanted} evaluated, {status}" + (f", {left}" if left else ""),
@@ -99,3 +99,7 @@ class LiveProgress:
             )
         if stopped_early is not None:
             self._console.print(f"[yellow]The search ended early:[/] {stopped_early}.")
+
+    def _is_news(self, share: float) -> bool:
+        """Whether a tenth more is done than at the last line, or everything for the first time."""
+        return share >= self._printed + _QUIET_SHARE or share >= 1 > self._printed
