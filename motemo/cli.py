@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from motemo.errors import MotemoError, SettingsError, UsageError
+from motemo.errors import EvaluationError, MotemoError, SettingsError, UsageError
 from motemo.registry import DEVICES, OBJECTIVES, SAMPLERS, SPACES
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def search(
     ] = "nsga2",
     trials: Annotated[
         int,
-        typer.Option("--trials", help="Completed evaluations in all; the last batch is filled."),
+        typer.Option("--trials", help="Completed evaluations in all; a batch is finished."),
     ] = 40,
     seed: Seed = 0,
     constraint: Annotated[
@@ -178,14 +178,10 @@ def search(
     )
     _show(front)
     if not front.evaluated:
-        raise _Failed(
+        raise EvaluationError(
             "No architecture was evaluated. The reasons are in the study: "
             f"optuna-dashboard {folder.storage_url}"
         )
-
-
-class _Failed(Exception):
-    """Something went wrong although the settings were fine."""
 
 
 def _run_search(
@@ -203,8 +199,8 @@ def _run_search(
     import optuna
 
     from motemo.rendering.live import LiveProgress
-    from motemo.search import Progress
-    from motemo.search import search as run
+    from motemo.search_loop import Progress
+    from motemo.search_loop import search as run
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with ExitStack() as stack:
@@ -442,7 +438,7 @@ def measure(
     else:
         _out.print(_records_table(records))
     if failures:
-        raise _Failed("\n".join(failures))
+        raise EvaluationError("\n".join(failures))
 
 
 def _measure_all(
@@ -586,7 +582,7 @@ def main() -> None:
         app(standalone_mode=True)
     except UsageError as error:
         _fail(str(error), EXIT_USAGE)
-    except (MotemoError, _Failed) as error:
+    except MotemoError as error:
         _fail(str(error), EXIT_FAILED)
     except KeyboardInterrupt:
         _fail("Interrupted. Run the same command again to continue.", EXIT_INTERRUPTED)

@@ -51,14 +51,11 @@ class Space(ABC):
 
     Attributes:
         name: Registered name of the space.
+        genes: The decisions, in a fixed order.
     """
 
     name: str
-
-    @property
-    @abstractmethod
-    def genes(self) -> tuple[Gene, ...]:
-        """The decisions, in a fixed order."""
+    genes: tuple[Gene, ...]
 
     @abstractmethod
     def write(self, values: Mapping[str, Choice]) -> str:

@@ -21,7 +21,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import permutations, product
 from typing import TYPE_CHECKING, TypeAlias
@@ -52,16 +52,13 @@ class NasBench201(Space):
     Attributes:
         channels: Channels of the first stage (C); the second and third have 2C and 4C.
         cells: Cells per stage (N).
+        genes: Six edges, in the order of `EDGES`.
     """
 
     name: str = "nasbench201"
     channels: int = 16
     cells: int = 5
-
-    @property
-    def genes(self) -> tuple[Gene, ...]:
-        """Six edges, in the order of `EDGES`."""
-        return _GENES
+    genes: tuple[Gene, ...] = field(default=_GENES, init=False, repr=False)
 
     def write(self, values: Mapping[str, Choice]) -> str:
         """Return the published string, `|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`."""

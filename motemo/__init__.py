@@ -1,0 +1,82 @@
+"""Hardware-aware, multi-objective neural architecture search.
+
+    import motemo
+
+    data = motemo.load_data("digits")
+    objectives = [motemo.Mote(data=data), motemo.Params(), motemo.Latency(device=motemo.cpu())]
+    front = motemo.search(motemo.NasBench201(), objectives, trials=20)
+
+Names are imported when they are first used, so that `import motemo` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from motemo.constraint import Constraint as Constraint
+    from motemo.data.dataset import ImageData as ImageData
+    from motemo.data.pipeline import load_data as load_data
+    from motemo.device import Device as Device
+    from motemo.errors import MotemoError as MotemoError
+    from motemo.front import Front as Front
+    from motemo.hardware.flops import Flops as Flops
+    from motemo.hardware.latency import Latency as Latency
+    from motemo.hardware.onnx_runtime import cpu as cpu
+    from motemo.hardware.onnx_runtime import cuda as cuda
+    from motemo.hardware.params import Params as Params
+    from motemo.objective import Direction as Direction
+    from motemo.objective import Failure as Failure
+    from motemo.objective import Measurement as Measurement
+    from motemo.objective import Objective as Objective
+    from motemo.objective import Stage as Stage
+    from motemo.objectives.mote import Mote as Mote
+    from motemo.records import read_front as read_front
+    from motemo.search_loop import search as search
+    from motemo.search_loop import trial_objective as trial_objective
+    from motemo.space import Architecture as Architecture
+    from motemo.space import Gene as Gene
+    from motemo.space import Space as Space
+    from motemo.spaces.function import FunctionSpace as FunctionSpace
+    from motemo.spaces.nasbench201 import NasBench201 as NasBench201
+
+_HOMES = {
+    "Architecture": "space",
+    "Constraint": "constraint",
+    "Device": "device",
+    "Direction": "objective",
+    "Failure": "objective",
+    "Flops": "hardware.flops",
+    "Front": "front",
+    "FunctionSpace": "spaces.function",
+    "Gene": "space",
+    "ImageData": "data.dataset",
+    "Latency": "hardware.latency",
+    "Measurement": "objective",
+    "Mote": "objectives.mote",
+    "MotemoError": "errors",
+    "NasBench201": "spaces.nasbench201",
+    "Objective": "objective",
+    "Params": "hardware.params",
+    "Space": "space",
+    "Stage": "objective",
+    "cpu": "hardware.onnx_runtime",
+    "cuda": "hardware.onnx_runtime",
+    "load_data": "data.pipeline",
+    "read_front": "records",
+    "search": "search_loop",
+    "trial_objective": "search_loop",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  (whatever the name stands for)
+    if name not in _HOMES:
+        raise AttributeError(f"module 'motemo' has no attribute {name!r}")
+    return getattr(import_module(f"motemo.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
