@@ -267,9 +267,9 @@ def _write_onnx(folder: RunFolder, front: Front) -> None:
 
 
 def _show(front: Front) -> None:
-    from motemo.rendering.table import front_table
+    from motemo.rendering.table import print_front
 
-    _out.print(front_table(front))
+    print_front(front, _out)
 
 
 @app.command()

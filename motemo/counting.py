@@ -22,6 +22,7 @@ import torch
 from torch import nn
 
 from motemo.space import Shape
+from motemo.threads import single_threaded
 
 MULTIPLY_ADDS = frozenset(
     {"conv", "linear", "addmm", "mm", "bmm", "matmul", "einsum", "attention", "bias"}
@@ -60,7 +61,7 @@ def count_operators(network: nn.Module, input_shape: Shape) -> OperatorCounts:
 
     Modules whose output nobody uses count too: they are executed. The network is left as it was.
     """
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), single_threaded():
         warnings.simplefilter("ignore")  # fvcore and torch's tracer warn of their own ageing
         from fvcore.nn import FlopCountAnalysis, jit_handles
 

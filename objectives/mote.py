@@ -87,7 +87,7 @@ class Mote(Objective):
     seed: int = 0
     retries: int = 3
     train_device: str = "cpu"
-    unit: str = field(default="1", init=False)
+    unit: str = field(default="", init=False)
     direction: Direction = field(default=Direction.MAXIMIZE, init=False)
     stage: Stage = field(default=Stage.TRAIN, init=False)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Literal, TypeAlias
 
@@ -21,6 +20,7 @@ from motemo.data.dataset import ImageData
 from motemo.errors import DeviceError, EvaluationError, SettingsError
 from motemo.seeds import derive_seed
 from motemo.space import Json
+from motemo.threads import single_threaded
 
 LandscapeMode: TypeAlias = Literal["evaluate", "fit"]
 
@@ -118,7 +118,10 @@ def record_trace(
     images = torch.from_numpy(data.images).to(device).float().div_(255)
     images = images.contiguous(memory_format=torch.channels_last)
     labels = torch.from_numpy(data.labels).to(device)
-    with _reproducible():
+    cudnn = torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+    )
+    with single_threaded(), cudnn:
         return _Trainer(network, images, labels, recipe, seed).trace()
 
 
@@ -138,24 +141,6 @@ def torch_device(name: str) -> torch.device:
             f"torch says: {str(error).splitlines()[0]}"
         ) from error
     return device
-
-
-@contextmanager
-def _reproducible() -> Iterator[None]:
-    """Compute the same in every process: exact cuDNN algorithms, and one thread on the CPU.
-
-    The order of sums, and so the last digits of a loss, depend on the number of threads. One is
-    also the number that a busy neighbour harms least.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.backends.cudnn.flags(
-            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-        ):
-            yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @dataclass

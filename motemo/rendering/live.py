@@ -89,7 +89,7 @@ class LiveProgress:
             self._bar.update(self._task, completed=done, total=max(wanted, done), left=left)
             parts: list[RenderableType] = [self._bar, Text(status, style="dim")]
             if 0 < len(front) <= _ROWS:
-                parts.append(front_table(front))
+                parts.append(front_table(front, architectures=False))
             self._live.update(Group(*parts))
         elif self._is_news(done / wanted):
             self._printed = done / wanted

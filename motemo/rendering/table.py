@@ -19,12 +19,17 @@ from motemo.rendering.summary import best_value, constraint_note, headline
 _BEST = "bold green"
 _NARROWEST_GENOTYPE = 16
 _MOST_LINES = 4
+_ROOM_FOR_VALUES = 60
 
 
-def front_table(front: Front) -> Table:
+def front_table(front: Front, *, architectures: bool = True) -> Table:
     """Return the members as a table: trial, one column per objective, architecture.
 
     A value that has a spread is followed by it; the best value of each column stands out.
+
+    Args:
+        front: The front.
+        architectures: Whether to have the column of architectures.
     """
     table = Table(
         box=box.SIMPLE_HEAD,
@@ -38,12 +43,27 @@ def front_table(front: Front) -> Table:
     by_name = scales(front)
     for axis in front.axes:
         table.add_column(_header(axis, by_name[axis.name]), justify="right", overflow="fold")
-    table.add_column(Text("architecture"))
+    if architectures:
+        table.add_column(Text("architecture"))
     best = {axis.name: best_value(axis, front.members) for axis in front.axes}
     for member in front:
-        cells = (_cell(member, a.name, scale=by_name[a.name], best=best) for a in front.axes)
-        table.add_row(str(member.trial), *cells, _Genotype(member.architecture.genotype))
+        cells = [_cell(member, a.name, scale=by_name[a.name], best=best) for a in front.axes]
+        genotype = [_Genotype(member.architecture.genotype)] if architectures else []
+        table.add_row(str(member.trial), *cells, *genotype)
     return table
+
+
+def print_front(front: Front, console: Console) -> None:
+    """Print the table, with whole genotypes: beside the values if there is room, else below."""
+    longest = max((len(m.architecture.genotype) for m in front), default=0)
+    if console.width >= longest + _ROOM_FOR_VALUES:
+        console.print(front_table(front))
+        return
+    console.print(front_table(front, architectures=False))
+    console.print("\ntrial  architecture", style="bold", highlight=False)
+    for member in front:
+        line = f"{member.trial:>5}  {member.architecture.genotype}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _caption(front: Front) -> Text:

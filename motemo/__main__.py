@@ -1,0 +1,5 @@
+"""Run the command line: `python -m motemo`."""
+
+from motemo.cli import main
+
+main()

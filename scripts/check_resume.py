@@ -1,0 +1,173 @@
+"""Check that a search killed at random moments ends like one that was never interrupted.
+
+    python scripts/check_resume.py --studies 10 --trials 24
+
+For each study: one search runs to its end; a second one, with the same seed, runs in a process
+that is killed with SIGKILL again and again at random moments, and is started again each time. Then
+all trials of both are compared: numbers, states, parameters, values, constraints, attributes.
+With --latency the measured objective takes part too: then values may differ, and it is checked
+that no stored measurement was ever made again. Exit status 1 if anything differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = "1"  # children are forked: no thread pool before that
+
+import optuna
+
+import motemo
+from motemo.data.pipeline import load_data
+from motemo.objectives.trace import Recipe
+from motemo.storage import load_study
+
+CLOCKS = ("train_seconds",)
+
+
+def run_search(url: str, *, trials: int, seed: int, latency: bool, sampler: str) -> None:
+    """Run or continue a small search with real training."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    data = load_data("digits", classes=4, images_per_class=12)
+    objectives: list[motemo.Objective] = [
+        motemo.Mote(data=data, recipe=Recipe(epochs=1, landscape_images=16), seed=seed),
+        motemo.Params(classes=4),
+        motemo.Flops(classes=4),
+    ]
+    if latency:
+        objectives.append(motemo.Latency(device=motemo.cpu(), classes=4))
+    motemo.search(
+        motemo.NasBench201(),
+        objectives,
+        trials=trials,
+        constraints=["params<=900k"],
+        storage=url,
+        seed=seed,
+        sampler=sampler,
+        population=6 if sampler.startswith("nsga") else None,
+    )
+
+
+def run_with_kills(url: str, rng: random.Random, *, longest: float, **search: Any) -> int:  # noqa: ANN401
+    """Run a search, killing its process after random times; return how often it was killed."""
+    kills = 0
+    while True:
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                run_search(url, **search)
+                status = 0
+            finally:
+                os._exit(status)
+        deadline = time.monotonic() + rng.uniform(0.02, longest)
+        while time.monotonic() < deadline:
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                if status:
+                    raise SystemExit(f"the search itself failed with status {status}")
+                return kills
+            time.sleep(0.005)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        kills += 1
+
+
+def trials_of(url: str) -> list[dict[str, Any]]:
+    """Return all that a study holds of its trials, without clocks and dates."""
+    return [
+        {
+            "number": trial.number,
+            "state": trial.state.name,
+            "params": trial.params,
+            "values": trial.values,
+            "constraints": trial.constraints,
+            "system_attrs": trial.system_attrs,
+            "user_attrs": {k: _without_clocks(v) for k, v in trial.user_attrs.items()},
+        }
+        for trial in load_study(url, "motemo").get_trials(deepcopy=False)
+    ]
+
+
+def _without_clocks(attribute: Any) -> Any:  # noqa: ANN401  (any attribute of a trial)
+    if not isinstance(attribute, dict) or "record" not in attribute:
+        return attribute
+    record = {k: v for k, v in attribute["record"].items() if k not in CLOCKS}
+    return {**attribute, "record": record}
+
+
+def differences(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> list[str]:
+    """Say where two studies differ."""
+    found = [] if len(first) == len(second) else [f"{len(first)} and {len(second)} trials"]
+    for a, b in zip(first, second, strict=False):
+        found += [f"trial {a['number']}: {k} {a[k]} != {b[k]}" for k in a if a[k] != b[k]]
+    return found
+
+
+def check_study(folder: Path, seed: int, arguments: argparse.Namespace) -> tuple[int, list[str]]:
+    """Compare one killed study with an uninterrupted one; return kills and differences."""
+    whole, killed = (f"sqlite:///{folder}/{name}_{seed}.db" for name in ("whole", "killed"))
+    search = {
+        "trials": arguments.trials,
+        "seed": seed,
+        "latency": arguments.latency,
+        "sampler": arguments.sampler,
+    }
+    rng = random.Random(seed)  # noqa: S311  (moments of kills, no secret)
+    kills = run_with_kills(killed, rng, longest=arguments.longest, **search)
+    trials = trials_of(killed)
+    if arguments.latency:
+        return kills, [f"trial {t['number']} is left {t['state']}" for t in _open(trials)]
+    never = random.Random(0)  # noqa: S311
+    run_with_kills(whole, never, longest=1e9, **search)
+    return kills, differences(trials_of(whole), trials)
+
+
+def _open(trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [t for t in trials if t["state"] in ("RUNNING", "WAITING")]
+
+
+def _import_early() -> None:
+    """Import here what every child needs, so that a child that is killed soon gets somewhere."""
+    for name in motemo.__all__:
+        getattr(motemo, name)
+    motemo.NasBench201().canonical("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|")
+    importlib.import_module("fvcore.nn")
+    load_data("digits")
+
+
+def main() -> int:
+    """Run the check and print what it found."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--studies", type=int, default=10)
+    parser.add_argument("--trials", type=int, default=24)
+    parser.add_argument("--sampler", default="nsga2")
+    parser.add_argument("--longest", type=float, default=2.0, help="most seconds before a kill")
+    parser.add_argument("--latency", action="store_true", help="measure latency too")
+    arguments = parser.parse_args()
+    _import_early()
+    equal = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in range(arguments.studies):
+            kills, found = check_study(Path(folder), seed, arguments)
+            equal += not found
+            print(f"study {seed}: {kills} kills, {len(found)} differences", flush=True)
+            for line in found[:5]:
+                print(f"  {line}", flush=True)
+    print(f"{equal} of {arguments.studies} killed studies ended like uninterrupted ones")
+    return 0 if equal == arguments.studies else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
