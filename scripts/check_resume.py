@@ -12,7 +12,6 @@ that no stored measurement was ever made again. Exit status 1 if anything differ
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import random
 import signal
@@ -136,13 +135,9 @@ def _open(trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [t for t in trials if t["state"] in ("RUNNING", "WAITING")]
 
 
-def _import_early() -> None:
-    """Import here what every child needs, so that a child that is killed soon gets somewhere."""
-    for name in motemo.__all__:
-        getattr(motemo, name)
-    motemo.NasBench201().canonical("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|")
-    importlib.import_module("fvcore.nn")
-    load_data("digits")
+def _warm_up(folder: Path) -> None:
+    """Import and load here what every child needs, so that one that is killed soon gets far."""
+    run_search(f"sqlite:///{folder}/warm.db", trials=1, seed=0, latency=True, sampler="nsga2")
 
 
 def main() -> int:
@@ -156,9 +151,9 @@ def main() -> int:
     parser.add_argument("--longest", type=float, default=2.0, help="most seconds before a kill")
     parser.add_argument("--latency", action="store_true", help="measure latency too")
     arguments = parser.parse_args()
-    _import_early()
     equal = 0
     with tempfile.TemporaryDirectory() as folder:
+        _warm_up(Path(folder))
         for seed in range(arguments.studies):
             kills, found = check_study(Path(folder), seed, arguments)
             equal += not found
