@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from motemo.device import Device, Timing, TimingProtocol
 from motemo.errors import SettingsError
-from motemo.hardware.host import host_identity
 from motemo.hardware.timing import pinned, time_runs
+from motemo.host import host_identity
 from motemo.onnx.graph import build_onnx
 from motemo.onnx.session import VERSION, example_images, open_session
 from motemo.space import Json, Shape

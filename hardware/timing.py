@@ -25,7 +25,7 @@ def time_runs(run: Callable[[], object], protocol: TimingProtocol) -> Timing:
     cpu: list[float] = []
     start = time.perf_counter()
     while len(wall) < protocol.max_runs:
-        for _ in range(_CHUNK):
+        for _ in range(min(_CHUNK, protocol.max_runs - len(wall))):
             wall_start, cpu_start = time.perf_counter(), time.thread_time()
             run()
             cpu.append((time.thread_time() - cpu_start) * 1e3)

@@ -45,7 +45,10 @@ class Constraint:
         return cls(name, operator, bound)
 
     def __str__(self) -> str:
-        return f"{self.objective}{self.operator}{self.bound:.12g}"
+        bound = f"{self.bound:.15g}"
+        return f"{self.objective}{self.operator}" + (
+            bound if float(bound) == self.bound else repr(self.bound)
+        )
 
     def violation(self, value: float) -> float:
         """Return how far a value is on the wrong side of the bound: feasible if <= 0."""

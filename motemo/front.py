@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -107,9 +107,13 @@ class Front:
         Raises:
             ConstraintError: A constraint is malformed or on none of the axes.
         """
-        added = tuple(Constraint.parse(text) for text in constraints)
-        front = Front.of(self.evaluated, axes=self.axes, constraints=(*self.constraints, *added))
-        return replace(front, settings=self.settings)
+        added = [Constraint.parse(text) for text in constraints]
+        return Front.of(
+            self.evaluated,
+            axes=self.axes,
+            constraints=[*self.constraints, *(c for c in added if c not in self.constraints)],
+            settings=self.settings,
+        )
 
 
 def _violation(member: Member, constraints: Sequence[Constraint]) -> float:

@@ -112,7 +112,9 @@ class Registry:
         missing = [
             parameter.name
             for parameter in parameters.values()
-            if parameter.default is parameter.empty and parameter.name not in arguments
+            if parameter.default is parameter.empty
+            and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+            and parameter.name not in arguments
         ]
         if missing:
             raise SettingsError(f"The {self.kind} {name!r} needs {' and '.join(missing)}.")

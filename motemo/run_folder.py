@@ -20,7 +20,7 @@ from motemo.storage import without_password
 _MARKER = "run.json"
 _STUDY = "study.db"
 _MODELS = "models"
-_OURS = ("front.csv", "front.json", "front.html", "front.png", _MODELS, _STUDY)
+_OURS = ("front.csv", "front.json", "front.html", "front.png", _MODELS)
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,8 @@ class RunFolder:
             ) from error
 
     def _marker(self) -> dict[str, str | None]:
-        shown = None if self.storage is None else without_password(self.storage)
+        own = self.storage in (None, f"sqlite:///{self.path / _STUDY}")
+        shown = None if own or self.storage is None else without_password(self.storage)
         return {"storage": shown, "study_name": self.study_name}
 
     def write_csv(self, front: Front) -> Path:

@@ -250,7 +250,7 @@ class _Loop:
         """Say why the search should end short of what was asked for, or None."""
         if self._tally(trials)["completed"] >= self.wanted:
             return None
-        last = max((t.number for t in trials if t.state is TrialState.COMPLETE), default=-1)
+        last = max((t.number for t in trials if _found(t)), default=-1)
         since = [t for t in trials if t.number > last]
         failures = [t for t in since if t.state is TrialState.FAIL]
         if len(failures) >= FAILURE_PATIENCE:
@@ -304,6 +304,11 @@ class _Loop:
     @staticmethod
     def _tally(trials: Sequence[FrozenTrial]) -> Counter[str]:
         return Counter(_outcome(trial) for trial in trials)
+
+
+def _found(trial: FrozenTrial) -> bool:
+    """Whether the search itself found it worth evaluating, and it has values."""
+    return trial.state is TrialState.COMPLETE and records.RESCUES not in trial.user_attrs
 
 
 def _outcome(trial: FrozenTrial) -> str:

@@ -16,7 +16,7 @@ from motemo.objectives.terms import Terms
 from motemo.space import Json
 
 _LAMBDA_BOUNDS = (0.1, 2.0)
-_MIN_TERMS = 3
+MIN_TERMS = 3
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,9 @@ class Calibration:
         Raises:
             SettingsError: Fewer than three were given.
         """
-        if len(terms) < _MIN_TERMS:
+        if len(terms) < MIN_TERMS:
             raise SettingsError(
-                f"A calibration needs the terms of at least {_MIN_TERMS} architectures; "
+                f"A calibration needs the terms of at least {MIN_TERMS} architectures; "
                 f"got {len(terms)}."
             )
         return cls(

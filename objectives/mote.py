@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from statistics import stdev
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -30,6 +31,7 @@ import numpy as np
 from motemo.counting import count_operators
 from motemo.data.dataset import ImageData
 from motemo.errors import EvaluationError, SettingsError
+from motemo.host import host_identity
 from motemo.objective import (
     Direction,
     Failure,
@@ -39,7 +41,7 @@ from motemo.objective import (
     Stage,
     evaluate_each,
 )
-from motemo.objectives.calibration import PUBLISHED, Calibration
+from motemo.objectives.calibration import MIN_TERMS, PUBLISHED, Calibration
 from motemo.objectives.terms import Terms, landscape_term, speed_term
 from motemo.objectives.trace import REFERENCE_RECIPE, Recipe, Trace, record_trace
 from motemo.seeds import derive_seed
@@ -55,6 +57,35 @@ PUBLISHED_SECONDS = 7.516
 PUBLISHED_FLOPS = 12_026_186
 YARDSTICK = "|nor_conv_3x3~0|+|skip_connect~0|none~1|+|none~0|avg_pool_3x3~1|nor_conv_1x1~2|"
 _COUNTING_SHAPE: Shape = (3, 32, 32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """One architecture's trace and terms.
+
+    Attributes:
+        trace: The trace.
+        terms: Its terms.
+        seed: Seed of weights and order.
+        attempts: Trainings until one did not diverge.
+    """
+
+    trace: Trace
+    terms: Terms
+    seed: int
+    attempts: int
+
+    def record(self) -> dict[str, Json]:
+        """Return all of it, JSON-able."""
+        return {
+            "epoch_losses": list(self.trace.epoch_losses),
+            "landscape_losses": list(self.trace.landscape_losses),
+            "epoch_seconds": list(self.trace.epoch_seconds),
+            "landscape_term": self.terms.landscape,
+            "speed_term": self.terms.speed,
+            "seed": self.seed,
+            "attempts": self.attempts,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +158,7 @@ class Mote(Objective):
     def identity(self) -> dict[str, Json]:
         """Data, recipe, cost, calibration, seed, retries."""
         fitted: dict[str, Json] = {"published_or_fitted_on": self.calibration_size}
+        measured = host_identity() if self.speed_cost == "seconds" else {}
         return {
             "data": self.data.identity(),
             "recipe": self.recipe.identity(),
@@ -134,18 +166,39 @@ class Mote(Objective):
             "calibration": self.calibration.identity() if self.calibration else fitted,
             "seed": self.seed,
             "retries": self.retries,
+            "train_device": self.train_device.partition(":")[0],
+            **measured,
         }
 
     def _measure(self, architecture: Architecture) -> Outcome:
         calibration = self.calibration or _space_calibration(self, architecture.space)
-        scored = self._score(architecture)
+        if isinstance(calibration, Failure):
+            return calibration
+        scored = self.score(architecture)
         if isinstance(scored, Failure):
             return scored
-        terms, record = scored
-        return Measurement.exact(calibration.combine(terms), self.unit, record)
+        low, high = (
+            calibration.combine(Terms(scored.terms.landscape, scored.terms.speed * factor))
+            for factor in self._clock_spread(scored.trace)
+        )
+        return Measurement(
+            value=calibration.combine(scored.terms),
+            unit=self.unit,
+            low=low,
+            high=high,
+            record=scored.record(),
+        )
 
-    def _score(self, architecture: Architecture) -> tuple[Terms, dict[str, Json]] | Failure:
-        """Train until a trace is finite, and return its terms and its record."""
+    def _clock_spread(self, trace: Trace) -> tuple[float, float]:
+        """Return the factors between which the clock's share may vary in a repetition (95 %)."""
+        seconds = trace.epoch_seconds
+        if self.speed_cost != "seconds" or len(seconds) == 1:
+            return 1.0, 1.0
+        spread = 1.96 * stdev(seconds) * len(seconds) ** 0.5 / trace.train_seconds
+        return max(0.0, 1 - spread), 1 + spread
+
+    def score(self, architecture: Architecture) -> Scored | Failure:
+        """Train until a trace is finite; return it with its terms, not yet combined."""
         reasons: list[str] = []
         for attempt in range(1 + self.retries):
             seed = derive_seed("mote", self.seed, architecture.key, attempt)
@@ -158,7 +211,7 @@ class Mote(Objective):
                 landscape=landscape_term(trace.landscape_losses),
                 speed=speed_term(trace.epoch_losses, self._cost(architecture, trace)),
             )
-            return terms, _record(trace, terms, seed=seed, attempts=attempt + 1)
+            return Scored(trace=trace, terms=terms, seed=seed, attempts=attempt + 1)
         return Failure(f"{reasons[-1]} (in each of {len(reasons)} attempts)")
 
     def _train(self, architecture: Architecture, seed: int) -> Trace:
@@ -182,20 +235,8 @@ class Mote(Objective):
                 return PUBLISHED_SECONDS * trace.train_seconds / _yardstick_seconds(self)
 
 
-def _record(trace: Trace, terms: Terms, *, seed: int, attempts: int) -> dict[str, Json]:
-    return {
-        "epoch_losses": list(trace.epoch_losses),
-        "landscape_losses": list(trace.landscape_losses),
-        "landscape_term": terms.landscape,
-        "speed_term": terms.speed,
-        "seed": seed,
-        "attempts": attempts,
-        "train_seconds": trace.train_seconds,
-    }
-
-
 @lru_cache(maxsize=8)
-def _space_calibration(mote: Mote, space: Space) -> Calibration:
+def _space_calibration(mote: Mote, space: Space) -> Calibration | Failure:
     """Return the constants of a space: published, or fitted to random architectures of it."""
     published = PUBLISHED.get(space.name)
     if published is not None:
@@ -208,10 +249,13 @@ def _space_calibration(mote: Mote, space: Space) -> Calibration:
         architecture = space.sample(rng)
         if architecture.invalid_reason is None:
             chosen.setdefault(architecture.key, architecture.canonical)
-    scored = [mote._score(architecture) for architecture in chosen.values()]
-    terms = [score[0] for score in scored if not isinstance(score, Failure)]
-    if not terms:
-        raise EvaluationError("calibration failed: no random architecture could be trained")
+    scored = [mote.score(architecture) for architecture in chosen.values()]
+    terms = [score.terms for score in scored if not isinstance(score, Failure)]
+    if len(terms) < MIN_TERMS:
+        return Failure(
+            f"calibration failed: {len(terms)} of {len(scored)} random architectures could be "
+            f"trained, {MIN_TERMS} are needed"
+        )
     return Calibration.fit(terms)
 
 

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Literal, TypeAlias
 
 import torch
@@ -62,6 +63,11 @@ class Recipe:
                 raise SettingsError(
                     f"The training recipe needs {name} of at least 1; got {getattr(self, name)}."
                 )
+        if self.landscape_images is not None and self.landscape_images < 1:
+            raise SettingsError(
+                "The training recipe needs landscape_images of at least 1, or none for all; "
+                f"got {self.landscape_images}."
+            )
         if self.landscape_mode not in ("evaluate", "fit"):
             raise SettingsError(
                 f"Unknown landscape_mode {self.landscape_mode!r}. Allowed: 'evaluate', 'fit'."
@@ -89,12 +95,17 @@ class Trace:
     Attributes:
         epoch_losses: `(E,)` mean training loss of each epoch (CE_e).
         landscape_losses: `(G + 1,)` mean loss at the points from initial to trained weights.
-        train_seconds: Wall-clock seconds of the E epochs.
+        epoch_seconds: `(E,)` wall-clock seconds of each epoch.
     """
 
     epoch_losses: tuple[float, ...]
     landscape_losses: tuple[float, ...]
-    train_seconds: float
+    epoch_seconds: tuple[float, ...]
+
+    @property
+    def train_seconds(self) -> float:
+        """Wall-clock seconds of all epochs."""
+        return sum(self.epoch_seconds)
 
 
 def record_trace(
@@ -160,13 +171,15 @@ class _Trainer:
     def trace(self) -> Trace:
         self.network.train()
         initial = self._weights()
-        start = time.perf_counter()
-        epoch_losses = [self._fit(f"epoch {epoch}") for epoch in range(self.recipe.epochs)]
-        train_seconds = time.perf_counter() - start
+        clock = [time.perf_counter()]
+        epoch_losses = []
+        for epoch in range(self.recipe.epochs):
+            epoch_losses.append(self._fit(f"epoch {epoch}"))
+            clock.append(time.perf_counter())
         return Trace(
             epoch_losses=tuple(epoch_losses),
             landscape_losses=tuple(self._landscape(initial, self._weights())),
-            train_seconds=train_seconds,
+            epoch_seconds=tuple(end - start for start, end in pairwise(clock)),
         )
 
     def _weights(self) -> list[torch.Tensor]:
@@ -206,10 +219,16 @@ class _Trainer:
         return self._finite(total.item() / n, name)
 
     def _batches(self, name: str, n: int) -> tuple[torch.Tensor, ...]:
-        """Return shuffled batches of n images; always shuffled, lest labels bias statistics."""
+        """Return shuffled batches of n images; always shuffled, lest labels bias statistics.
+
+        A single image left over joins the batch before: it has no batch statistics.
+        """
         generator = torch.Generator().manual_seed(derive_seed("order", self.seed, name))
         order = torch.randperm(len(self.labels), generator=generator)[:n]
-        return torch.split(order.to(self.images.device), self.recipe.batch_size)
+        batches = torch.split(order.to(self.images.device), self.recipe.batch_size)
+        if len(batches) > 1 and len(batches[-1]) == 1:
+            return (*batches[:-2], torch.cat(batches[-2:]))
+        return batches
 
     def _loss(self, batch: torch.Tensor) -> torch.Tensor:
         return F.cross_entropy(

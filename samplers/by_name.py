@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import warnings
+from collections.abc import Callable
 from typing import cast
 
 import optuna
+from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import (
     BaseSampler,
     GPSampler,
@@ -32,7 +35,9 @@ def nsga2(*, seed: int = 0, population: int = DEFAULT_POPULATION) -> BaseSampler
 def nsga3(*, seed: int = 0, population: int = DEFAULT_POPULATION) -> BaseSampler:
     """NSGA-III. Deb and Jain, IEEE TEC 2014."""
     _check(population)
-    return PerTrialSeed(lambda s: NSGAIIISampler(seed=s, population_size=population), seed)
+    return PerTrialSeed(
+        _quietly(lambda s: NSGAIIISampler(seed=s, population_size=population)), seed
+    )
 
 
 def tpe(*, seed: int = 0) -> BaseSampler:
@@ -42,12 +47,23 @@ def tpe(*, seed: int = 0) -> BaseSampler:
 
 def gp(*, seed: int = 0) -> BaseSampler:
     """Gaussian process with expected hypervolume improvement."""
-    return PerTrialSeed(lambda s: GPSampler(seed=s, deterministic_objective=True), seed)
+    return PerTrialSeed(_quietly(lambda s: GPSampler(seed=s, deterministic_objective=True)), seed)
 
 
 def random(*, seed: int = 0) -> BaseSampler:
     """Uniform random sampling."""
     return PerTrialSeed(lambda s: RandomSampler(seed=s), seed)
+
+
+def _quietly(create: Callable[[int], BaseSampler]) -> Callable[[int], BaseSampler]:
+    """Keep Optuna from warning anew, for every decision, that a sampler is experimental."""
+
+    def create_quietly(seed: int) -> BaseSampler:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return create(seed)
+
+    return create_quietly
 
 
 def _check(population: int) -> None:
@@ -75,4 +91,4 @@ def optuna_class(class_name: str, *, seed: int = 0) -> BaseSampler:
             f"The Optuna sampler {class_name} cannot be chosen by name: it needs more than a "
             "seed. Create it and give it to motemo.search(sampler=...)."
         )
-    return PerTrialSeed(lambda s: cast(BaseSampler, sampler(seed=s)), seed)
+    return PerTrialSeed(_quietly(lambda s: cast(BaseSampler, sampler(seed=s))), seed)

@@ -30,7 +30,7 @@ from motemo.data.pipeline import load_data
 from motemo.objectives.trace import Recipe
 from motemo.storage import load_study
 
-CLOCKS = ("train_seconds",)
+CLOCKS = ("epoch_seconds",)
 
 
 def run_search(url: str, *, trials: int, seed: int, latency: bool, sampler: str) -> None:

@@ -37,9 +37,7 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Run:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run the command line from an empty folder, in this process."""
     monkeypatch.chdir(tmp_path)
 
@@ -204,7 +202,9 @@ BAD_SEARCHES: list[tuple[list[str], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "message"), BAD_SEARCHES, ids=lambda v: " ".join(v) if isinstance(v, list) else "")
+@pytest.mark.parametrize(
+    ("arguments", "message"), BAD_SEARCHES, ids=[" ".join(given) for given, _ in BAD_SEARCHES]
+)
 def test_bad_input_ends_with_status_2_and_changes_nothing(
     run: Run, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
@@ -318,3 +318,10 @@ def test_a_failing_front_and_an_unknown_run_are_explained(run: Run, tmp_path: Pa
     assert gone.status == 2
     assert "does not exist" in gone.err
     assert _files(tmp_path) == {}
+
+
+def test_the_default_storage_may_be_named(run: Run, tmp_path: Path) -> None:
+    flags = ["search", "--objective", "params", "--trials", "1", "--out", "here"]
+    assert run(*flags).status == 0
+    assert run(*flags, "--storage", "sqlite:///here/study.db").status == 0
+    assert json.loads((tmp_path / "here/run.json").read_text())["storage"] is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -60,11 +59,6 @@ def save_folder(root: Path, images: AnyArray, suffix: str = ".png") -> Path:
     for index, pixels in enumerate(images):
         save_image(root / ("cat", "dog")[index % 2] / f"{index}{suffix}", pixels)
     return root
-
-
-def shared_data() -> Path:
-    default = Path(__file__).parents[2] / "shared" / "data"
-    return Path(os.environ.get("MOTEMO_SHARED_DATA", default))
 
 
 # ImageData
@@ -660,10 +654,8 @@ def test_load_data_checks_the_size_first() -> None:
         load_data("no/such/folder", image_size=(0, 0))
 
 
-def test_load_data_cifar100_reduced() -> None:
-    path = shared_data() / "cifar100_rd10.npz"
-    if not path.exists():
-        pytest.skip(f"{path} is not here")
+def test_load_data_cifar100_reduced(shared_data: Path) -> None:
+    path = shared_data / "cifar100_rd10.npz"
     data = load_data(str(path))
     assert data.name == "cifar100_rd10.npz"
     assert data.images.shape == (5000, 3, 32, 32)

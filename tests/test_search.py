@@ -179,9 +179,7 @@ def test_trials_count_completed_evaluations_and_a_batch_is_finished() -> None:
 
 def test_invalid_cells_are_pruned() -> None:
     storage = optuna.storages.InMemoryStorage()
-    study = optuna.create_study(
-        study_name="motemo", storage=storage, directions=["minimize"]
-    )
+    study = optuna.create_study(study_name="motemo", storage=storage, directions=["minimize"])
     space = motemo.NasBench201()
     study.enqueue_trial({gene.name: "none" for gene in space.genes})
     study.optimize(motemo.trial_objective(space, [motemo.Params()]), n_trials=1)

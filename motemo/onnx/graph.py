@@ -26,6 +26,7 @@ from torch.nn import functional as F  # noqa: N812  (torch's own name for it)
 
 from motemo.errors import EvaluationError
 from motemo.space import Shape
+from motemo.threads import single_threaded
 
 OPSET = 18
 IR_VERSION = 10
@@ -103,6 +104,7 @@ def _write_directly(network: nn.Module, input_shape: Shape, *, batch: int | str)
         traced = fx.symbolic_trace(network)
     except Exception as error:  # tracing runs the user's own forward, which may raise anything
         raise _UnsupportedError(str(error)) from error
+    _require_same(network, traced, input_shape)
     graph = _Graph(traced)
     for node in traced.graph.nodes:
         graph.add(node)
@@ -120,6 +122,14 @@ def _write_directly(network: nn.Module, input_shape: Shape, *, batch: int | str)
         ir_version=IR_VERSION,
         producer_name="motemo",
     )
+
+
+def _require_same(network: nn.Module, traced: nn.Module, input_shape: Shape) -> None:
+    """Refuse a trace that computes something else: `fx` does not see `x += y` overwrite x."""
+    images = torch.rand(1, *input_shape, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad(), single_threaded():
+        if not torch.allclose(network(images), traced(images), rtol=1e-4, atol=1e-6):
+            raise _UnsupportedError("the trace computes something else")
 
 
 @dataclass
@@ -147,6 +157,8 @@ class _Graph:
                 convert = _MODULES.get(type(module))
                 if convert is None or node.kwargs:
                     raise _UnsupportedError(type(module).__name__)
+                if getattr(module, "inplace", False):
+                    _require_sole_user(node)
                 self.names[node] = convert(self, module, self._input(node.args[0]))
             case "call_function" | "call_method":
                 convert_call = _CALLS.get(node.target)
@@ -189,6 +201,13 @@ class _Graph:
         name = f"w{len(self.weights)}"
         self.weights.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
+
+
+def _require_sole_user(node: fx.Node) -> None:
+    """Refuse an operator that overwrites a tensor which another operator reads too."""
+    overwritten = node.args[0]
+    if not isinstance(overwritten, fx.Node) or len(overwritten.users) > 1:
+        raise _UnsupportedError("overwriting in place")
 
 
 def _pair(value: Any) -> list[int]:  # noqa: ANN401  (torch's modules take an int or a pair)
@@ -262,8 +281,11 @@ def _flatten(graph: _Graph, module: nn.Flatten, x: str) -> str:
 
 
 def _linear(graph: _Graph, module: nn.Linear, x: str) -> str:
-    weights = [graph.weight(w) for w in (module.weight, module.bias) if w is not None]
-    return graph.emit("Gemm", [x, *weights], {"transB": 1})
+    parameters = dict(module.named_parameters())
+    product = graph.emit("MatMul", [x, graph.weight(parameters["weight"].T)])
+    if "bias" not in parameters:
+        return product
+    return graph.emit("Add", [product, graph.weight(parameters["bias"])])
 
 
 def _unchanged(graph: _Graph, module: nn.Module, x: str) -> str:
@@ -297,19 +319,29 @@ def _binary(kind: str) -> _ConvertCall:
     return convert
 
 
+def _in_place_add(graph: _Graph, node: fx.Node) -> str:
+    _require_sole_user(node)
+    return _binary("Add")(graph, node)
+
+
 def _relu_call(graph: _Graph, node: fx.Node) -> str:
+    if node.kwargs.get("inplace") or len(node.args) != 1:
+        raise _UnsupportedError(str(node.kwargs))
     return graph.emit("Relu", [graph.operand(node.args[0])])
 
 
 def _flatten_call(graph: _Graph, node: fx.Node) -> str:
-    if (*node.args[1:], *node.kwargs.values()) not in ((1,), (1, -1)):
-        raise _UnsupportedError("flattening of other dimensions")
+    given = dict(zip(("start_dim", "end_dim"), node.args[1:], strict=False)) | node.kwargs
+    if {"start_dim": 0, "end_dim": -1} | given != {"start_dim": 1, "end_dim": -1}:
+        raise _UnsupportedError(f"flattening {given}")
     return graph.emit("Flatten", [graph.operand(node.args[0])], {"axis": 1})
 
 
 def _cat_call(graph: _Graph, node: fx.Node) -> str:
-    tensors, axis = node.args[0], node.kwargs.get("dim", (*node.args, 0)[1])
-    if not isinstance(tensors, Sequence):
+    given = dict(zip(("tensors", "dim"), node.args, strict=False)) | node.kwargs
+    tensors = given.pop("tensors", None)
+    axis = given.pop("dim", 0)
+    if not isinstance(tensors, Sequence) or given:
         raise _UnsupportedError("concatenation of a computed list")
     return graph.emit("Concat", [graph.operand(t) for t in tensors], {"axis": axis})
 
@@ -337,7 +369,7 @@ _MODULES: dict[type[nn.Module], _ConvertModule] = {
 }
 _CALLS: dict[object, _ConvertCall] = {
     operator.add: _binary("Add"),
-    operator.iadd: _binary("Add"),
+    operator.iadd: _in_place_add,
     torch.add: _binary("Add"),
     operator.mul: _binary("Mul"),
     torch.mul: _binary("Mul"),

@@ -64,10 +64,10 @@ class FunctionSpace(Space):
                 f"with exactly the genes {', '.join(names)}."
             )
         for gene in self.genes:
-            allowed = {(type(choice), choice) for choice in gene.choices}
-            if (type(values[gene.name]), values[gene.name]) not in allowed:
+            value = values[gene.name]
+            if not any(type(value) is type(choice) and value == choice for choice in gene.choices):
                 raise GenotypeError(
-                    f"The gene {gene.name!r} cannot be {values[gene.name]!r}. "
+                    f"The gene {gene.name!r} cannot be {value!r}. "
                     f"Choices: {', '.join(map(repr, gene.choices))}."
                 )
         return {name: values[name] for name in names}

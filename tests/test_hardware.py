@@ -1,0 +1,440 @@
+"""Counting, ONNX graphs, timing, latency."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F  # noqa: N812
+
+from motemo.counting import OperatorCounts, count_operators, count_parameters
+from motemo.device import TimingProtocol
+from motemo.errors import DeviceError, EvaluationError, SettingsError
+from motemo.hardware.latency import Latency
+from motemo.hardware.onnx_runtime import OnnxRuntimeDevice, cpu
+from motemo.hardware.timing import median_interval, pinned, time_runs
+from motemo.objective import Failure, Measurement
+from motemo.onnx import graph
+from motemo.onnx.graph import build_onnx
+from motemo.onnx.session import example_images, open_session
+from motemo.space import Shape
+from motemo.spaces.nasbench201 import NasBench201
+
+COLOUR: Shape = (3, 9, 7)
+
+
+class Calls(nn.Module):
+    """A network that is one function of its input, with some modules to call."""
+
+    def __init__(
+        self, call: Callable[[Any, torch.Tensor], torch.Tensor], **modules: nn.Module
+    ) -> None:
+        super().__init__()
+        self.parts = nn.ModuleDict(modules)
+        self.call = call
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.call(self.parts, x)
+
+
+# Counting
+
+
+def count(network: nn.Module, shape: Shape = COLOUR) -> OperatorCounts:
+    return count_operators(network, shape)
+
+
+def test_counting_a_convolution() -> None:
+    counts = count(nn.Conv2d(3, 8, 3, stride=2, padding=1, groups=1, bias=False))
+    assert counts.multiply_adds == {"conv": 5 * 4 * 8 * 3 * 9}
+    assert counts.flops == 4320
+    assert (counts.others, counts.uncounted) == ({}, {})
+
+
+def test_counting_a_depthwise_convolution() -> None:
+    counts = count(nn.Conv2d(3, 3, 3, groups=3, bias=False))
+    assert counts.multiply_adds == {"conv": 7 * 5 * 3 * 9}
+
+
+def test_counting_biases_apart() -> None:
+    counts = count(nn.Sequential(nn.Conv2d(3, 8, 1), nn.Flatten(), nn.Linear(8 * 63, 10)))
+    linear = {k: v for k, v in counts.multiply_adds.items() if k in ("linear", "addmm")}
+    assert sum(linear.values()) == 5040
+    assert counts.multiply_adds["conv"] == 63 * 8 * 3
+    assert counts.multiply_adds["bias"] == 63 * 8 + 10
+
+
+def test_counting_attention() -> None:
+    def attend(parts: Any, x: torch.Tensor) -> torch.Tensor:
+        tokens = x.flatten(2)  # 3 tokens of 63 numbers
+        return F.scaled_dot_product_attention(tokens, tokens[:, :2], tokens[:, :2, :5])
+
+    products = 3 * 2 * 63 + 3 * 2 * 5
+    assert count(Calls(attend)).multiply_adds == {"attention": products}
+
+
+def test_counting_lists_other_operators_apart() -> None:
+    def call(parts: Any, x: torch.Tensor) -> torch.Tensor:
+        pooled = F.avg_pool2d(x, 3, stride=1, padding=1)
+        return F.relu(pooled + x) * F.max_pool2d(x, (3, 1), stride=1, padding=(1, 0))
+
+    counts = count(Calls(call))
+    size = 3 * 63
+    assert counts.flops == 0
+    assert counts.others == {
+        "avg_pool2d": 9 * size,
+        "add": size,
+        "relu": size,
+        "max_pool2d": 3 * size,
+        "mul": size,
+    }
+
+
+def test_counting_names_what_it_cannot_count() -> None:
+    counts = count(Calls(lambda parts, x: torch.erf(torch.erf(x))))
+    assert counts.uncounted == {"aten::erf": 2}
+
+
+def test_counting_dead_branches() -> None:
+    def call(parts: Any, x: torch.Tensor) -> torch.Tensor:
+        parts["dead"](x)
+        return x + 1
+
+    network = Calls(call, dead=nn.Conv2d(3, 2, 1, bias=False))
+    assert count(network).flops == 63 * 3 * 2
+
+
+def test_counting_leaves_the_network_as_it_was() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout()).train()
+    network[2].eval()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    count(network)
+    assert [module.training for module in network.modules()] == [True, True, True, False]
+    assert all(torch.equal(before[name], v) for name, v in network.state_dict().items())
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_parameters_that_are_trained_count_once() -> None:
+    shared = nn.Linear(4, 4, bias=False)
+    frozen = nn.Linear(5, 5).requires_grad_(False)
+    assert count_parameters(nn.Sequential(shared, shared, frozen, nn.BatchNorm2d(3))) == 22
+
+
+# ONNX
+
+
+def activation(layer: nn.Module) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 5, 3, padding=1), layer, nn.Flatten())
+
+
+def concatenate(parts: Any, x: torch.Tensor) -> torch.Tensor:
+    a = parts["a"](x)
+    return torch.flatten(torch.cat([a, F.relu(x), torch.relu(a) - 0.5], dim=1), 1)
+
+
+def arithmetic(parts: Any, x: torch.Tensor) -> torch.Tensor:
+    y = 2 * parts["a"](x) + 0.25
+    y += x
+    return (torch.mul(y, x) - torch.add(y, 1)).relu().flatten(1)
+
+
+ZOO: dict[str, tuple[nn.Module, Shape]] = {
+    "convolutions": (
+        nn.Sequential(
+            nn.Conv2d(3, 6, (3, 1), stride=(2, 1), padding=(1, 0), bias=False),
+            nn.BatchNorm2d(6),
+            nn.ReLU(),
+            nn.Conv2d(6, 6, 3, dilation=2, padding=2, groups=3),
+            nn.BatchNorm2d(6, affine=False),
+            nn.AdaptiveAvgPool2d((1, 1)),
+            nn.Flatten(),
+            nn.Dropout(),
+            nn.Linear(6, 4, bias=False),
+        ),
+        COLOUR,
+    ),
+    "concatenation": (Calls(concatenate, a=nn.Conv2d(3, 2, 1)), COLOUR),
+    "arithmetic": (Calls(arithmetic, a=nn.Conv2d(3, 3, 1)), COLOUR),
+    "identity": (nn.Sequential(nn.Identity(), nn.Flatten()), (1, 4, 4)),
+}
+ZOO |= {
+    f"{kind.__name__} {padding} {ceil} {side}": (
+        nn.Sequential(kind(3, stride=2, padding=padding, ceil_mode=ceil), nn.Flatten()),
+        (3, side, side + 3),
+    )
+    for kind in (nn.AvgPool2d, nn.MaxPool2d)
+    for padding in (0, 1)
+    for ceil in (False, True)
+    for side in (7, 8)
+}
+ZOO |= {
+    type(layer).__name__: (activation(layer), COLOUR)
+    for layer in (
+        *(nn.ReLU6(), nn.SiLU(), nn.Hardswish(), nn.Hardsigmoid(), nn.Sigmoid(), nn.Tanh()),
+        nn.AvgPool2d(2, ceil_mode=True, count_include_pad=False),
+    )
+}
+
+
+def difference(network: nn.Module, shape: Shape) -> float:
+    """Return the largest difference between torch and ONNX Runtime, with trained statistics."""
+    images = torch.from_numpy(example_images(shape, batch=3)) * 8 - 4
+    with torch.no_grad():
+        network.train()(images)
+        expected = network.eval()(images).numpy()
+    found = open_session(build_onnx(network, shape, batch="N"))(images.numpy())
+    assert found.shape == expected.shape
+    return float(np.abs(found - expected).max())
+
+
+@pytest.fixture
+def no_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **options: object) -> None:
+        raise AssertionError("torch's exporter was called")
+
+    monkeypatch.setattr(graph, "_write_with_torch", refuse)
+
+
+@pytest.mark.usefixtures("no_fallback")
+@pytest.mark.parametrize("name", ZOO)
+def test_graph_written_directly_equals_torch(name: str) -> None:
+    assert difference(*ZOO[name]) < 1e-5
+
+
+@pytest.mark.usefixtures("no_fallback")
+def test_graph_of_a_cell_space() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        architecture = NasBench201(channels=4, cells=1).sample(rng)
+        for network in (architecture.build(), architecture.build_reduced()):
+            assert difference(network, (3, 11, 9)) < 1e-4
+
+
+def relu_in_place(parts: Any, x: torch.Tensor) -> torch.Tensor:
+    a = parts["a"](x)
+    return torch.flatten(parts["relu"](a) + a, 1)
+
+
+def add_in_place(parts: Any, x: torch.Tensor) -> torch.Tensor:
+    a = b = parts["a"](x)
+    b += x
+    return torch.flatten(a * b, 1)
+
+
+def named_axis(parts: Any, x: torch.Tensor) -> torch.Tensor:
+    return torch.flatten(torch.cat([x, x], axis=1), 1)  # type: ignore[call-overload]
+
+
+def named_tensors(parts: Any, x: torch.Tensor) -> torch.Tensor:
+    return torch.flatten(torch.cat(tensors=[x, x], dim=1), 1)
+
+
+def linear_of_columns(parts: Any, x: torch.Tensor) -> torch.Tensor:
+    return torch.flatten(parts["linear"](x), 1)
+
+
+def flatten_first(parts: Any, x: torch.Tensor) -> torch.Tensor:
+    return torch.flatten(x, end_dim=1)
+
+
+def flatten_by_name(parts: Any, x: torch.Tensor) -> torch.Tensor:
+    return torch.flatten(x, end_dim=-1, start_dim=1)
+
+
+def unknown_operator(parts: Any, x: torch.Tensor) -> torch.Tensor:
+    return torch.flatten(torch.erf(parts["a"](x)), 1)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        pytest.param(Calls(unknown_operator, a=nn.Conv2d(3, 2, 1)), id="unknown operator"),
+        pytest.param(Calls(flatten_by_name), id="flatten by name"),
+        pytest.param(
+            Calls(relu_in_place, a=nn.Conv2d(3, 2, 1), relu=nn.ReLU(inplace=True)),
+            id="relu in place",
+        ),
+        pytest.param(Calls(add_in_place, a=nn.Conv2d(3, 3, 1)), id="add in place"),
+        pytest.param(Calls(flatten_first), id="flatten up to a dimension"),
+        pytest.param(Calls(named_axis), id="concatenation by axis"),
+        pytest.param(Calls(named_tensors), id="concatenation by name"),
+        pytest.param(Calls(linear_of_columns, linear=nn.Linear(7, 2)), id="linear of columns"),
+    ],
+)
+def test_other_networks_go_through_torch(network: nn.Module) -> None:
+    assert difference(network, COLOUR) < 1e-5
+
+
+def test_failing_export_is_an_evaluation_error() -> None:
+    def fail(parts: Any, x: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("not this one")
+
+    with pytest.raises(EvaluationError, match="ONNX export failed: "):
+        build_onnx(Calls(fail), COLOUR)
+
+
+def test_refused_model_is_an_evaluation_error() -> None:
+    with pytest.raises(EvaluationError, match="ONNX Runtime cannot load the model"):
+        open_session(onnx.ModelProto())
+
+
+def test_graph_has_names_metadata_and_a_batch() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(9, 2))
+    model = build_onnx(network, (1, 3, 3), batch="N", metadata={"genotype": "g"})
+    onnx.checker.check_model(model)
+    assert {p.key: p.value for p in model.metadata_props} == {"genotype": "g"}
+    (images,), (logits,) = model.graph.input, model.graph.output
+    assert (images.name, logits.name) == ("images", "logits")
+    assert [d.dim_param or d.dim_value for d in images.type.tensor_type.shape.dim] == ["N", 1, 3, 3]
+    fixed = build_onnx(network, (1, 3, 3))
+    assert fixed.graph.input[0].type.tensor_type.shape.dim[0].dim_value == 1
+
+
+def test_graph_leaves_the_network_as_it_was() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout()).train()
+    network[2].eval()
+    build_onnx(network, COLOUR)
+    assert [module.training for module in network.modules()] == [True, True, True, False]
+
+
+def test_missing_provider() -> None:
+    model = build_onnx(nn.Flatten(), (1, 2, 2))
+    with pytest.raises(DeviceError, match=r"no XyzzyExecutionProvider\. Available: .*CPU"):
+        open_session(model, provider="XyzzyExecutionProvider")
+
+
+# Timing
+
+
+def test_median_interval() -> None:
+    assert median_interval([3.0]) == (3, 3, 3)
+    assert median_interval([4.0, 1.0, 3.0, 2.0]) == (1, 2.5, 4)
+    assert median_interval([*map(float, range(101))]) == (39, 50, 61)
+
+
+@pytest.mark.parametrize("n", [10, 30, 101])
+def test_median_interval_covers_the_median(n: int) -> None:
+    rng = np.random.default_rng(n)
+    intervals = np.array([median_interval(rng.exponential(size=n)) for _ in range(2000)])
+    low, middle, high = intervals.T
+    assert ((low <= middle) & (middle <= high)).all()
+    covered = ((low <= np.log(2)) & (np.log(2) <= high)).mean()
+    assert covered >= 0.95
+
+
+class FakeClock:
+    """A clock that goes on by itself while something runs."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds: Callable[[int], float]) -> None:
+        self.now, self.runs, self.seconds = 0.0, 0, seconds
+        monkeypatch.setattr("motemo.hardware.timing.time.perf_counter", lambda: self.now)
+        monkeypatch.setattr("motemo.hardware.timing.time.thread_time", lambda: self.now / 2)
+
+    def run(self) -> None:
+        self.runs += 1
+        self.now += self.seconds(self.runs)
+
+
+def restless(run: int) -> float:
+    return 0.001 * (1 + run % 7)
+
+
+def protocol(**options: Any) -> TimingProtocol:
+    return TimingProtocol(**{"warmup_runs": 2, "warmup_ms": 0.0, **options})
+
+
+def test_timing_stops_when_precise(monkeypatch: pytest.MonkeyPatch) -> None:
+    timing = time_runs(FakeClock(monkeypatch, lambda run: 0.001).run, protocol(min_runs=30))
+    assert timing.wall_ms == pytest.approx([1.0] * 30)
+    assert timing.cpu_ms == pytest.approx([0.5] * 30)
+
+
+def test_timing_stops_at_the_most_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    timing = time_runs(FakeClock(monkeypatch, restless).run, protocol(max_runs=50, max_seconds=99))
+    assert len(timing.wall_ms) == 50
+
+
+def test_timing_stops_at_a_most_that_is_no_multiple_of_ten(monkeypatch: pytest.MonkeyPatch) -> None:
+    timing = time_runs(FakeClock(monkeypatch, restless).run, protocol(max_runs=7, min_runs=1))
+    assert len(timing.wall_ms) == 7
+
+
+def test_timing_stops_when_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    timing = time_runs(FakeClock(monkeypatch, restless).run, protocol(max_seconds=0.2))
+    assert 0.2 <= sum(timing.wall_ms) / 1e3 < 0.3
+
+
+@pytest.mark.parametrize(("options", "runs"), [({"warmup_ms": 9.5}, 10), ({"warmup_runs": 12}, 12)])
+def test_warm_up(monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], runs: int) -> None:
+    clock = FakeClock(monkeypatch, lambda run: 0.001)
+    timing = time_runs(clock.run, protocol(**options))
+    assert clock.runs - len(timing.wall_ms) == runs
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs sched_setaffinity")
+def test_pinned_keeps_to_its_cores_and_restores_them() -> None:
+    allowed = os.sched_getaffinity(0)
+    with pytest.raises(ZeroDivisionError), pinned(1):  # noqa: PT012
+        assert len(os.sched_getaffinity(0)) == 1
+        raise ZeroDivisionError
+    assert os.sched_getaffinity(0) == allowed
+    with pinned(len(allowed) + 1):
+        assert os.sched_getaffinity(0) == allowed
+
+
+# Latency
+
+QUICK = TimingProtocol(warmup_runs=1, warmup_ms=0, min_runs=10, max_runs=20)
+ARCHITECTURE = NasBench201(channels=2, cells=1).architecture(
+    "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|nor_conv_1x1~2|"
+)
+
+
+def test_latency() -> None:
+    latency = Latency(device=cpu(), input_shape=(1, 8, 8), classes=3, protocol=QUICK)
+    (outcome,) = latency.evaluate([ARCHITECTURE])
+    assert isinstance(outcome, Measurement)
+    samples = outcome.record["wall_ms"]
+    assert isinstance(samples, list)
+    assert 10 <= len(samples) <= 20
+    assert 0 < outcome.low <= outcome.value <= outcome.high
+    assert outcome.value == pytest.approx(np.median(np.array(samples, dtype=float)), abs=1e-4)
+    assert outcome.record.keys() == {"wall_ms", "cpu_ms_median", "trusted"}
+
+
+def test_latency_on_several_threads_has_no_cpu_time() -> None:
+    (outcome,) = Latency(device=cpu(threads=2), protocol=QUICK).evaluate([ARCHITECTURE])
+    assert isinstance(outcome, Measurement)
+    assert outcome.record.keys() == {"wall_ms"}
+
+
+def test_latency_identity_names_host_runtime_and_protocol() -> None:
+    identity = Latency(device=cpu(threads=2), protocol=QUICK).identity()
+    device = identity["device"]
+    assert isinstance(device, dict)
+    assert device.keys() >= {"host", "processor", "system", "runtime", "provider", "threads"}
+    assert device["threads"] == 2
+    assert isinstance(identity["protocol"], dict)
+    assert identity["protocol"]["max_runs"] == 20
+
+
+def test_latency_without_its_device() -> None:
+    device = OnnxRuntimeDevice(name="none", provider="XyzzyExecutionProvider")
+    with pytest.raises(DeviceError, match="XyzzyExecutionProvider"):
+        Latency(device=device).evaluate([ARCHITECTURE])
+
+
+def test_latency_of_what_cannot_be_built() -> None:
+    (outcome,) = Latency(device=cpu(), input_shape=(3, 0, 0)).evaluate([ARCHITECTURE])
+    assert isinstance(outcome, Failure)
+
+
+def test_a_device_needs_a_thread() -> None:
+    with pytest.raises(SettingsError, match="at least one thread; got 0"):
+        cpu(threads=0)
