@@ -5,8 +5,9 @@
 For each study: one search runs to its end; a second one, with the same seed, runs in a process
 that is killed with SIGKILL again and again at random moments, and is started again each time. Then
 all trials of both are compared: numbers, states, parameters, values, constraints, attributes.
-With --latency the measured objective takes part too: then values may differ, and it is checked
-that no stored measurement was ever made again. Exit status 1 if anything differs.
+In both modes, what was stored at a kill must stand unchanged in the end. With --latency the
+measured objective takes part too: then the two searches may differ, and only that is checked, and
+that no trial is left open. Exit status 1 if anything is wrong.
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"  # children are forked: no thread pool before that
 
 import optuna
+from optuna.storages import RDBStorage
 
 import motemo
 from motemo.data.pipeline import load_data
+from motemo.errors import MotemoError
 from motemo.objectives.trace import Recipe
-from motemo.storage import load_study
+from motemo.storage import load_study, open_storage
 
 CLOCKS = ("epoch_seconds",)
 
@@ -56,9 +59,19 @@ def run_search(url: str, *, trials: int, seed: int, latency: bool, sampler: str)
     )
 
 
-def run_with_kills(url: str, rng: random.Random, *, longest: float, **search: Any) -> int:  # noqa: ANN401
-    """Run a search, killing its process after random times; return how often it was killed."""
-    kills = 0
+Stored = dict[tuple[int, str], Any]
+"""What a study holds of each trial: its attributes, by trial number and name."""
+
+
+def run_with_kills(
+    url: str,
+    rng: random.Random,
+    *,
+    longest: float,
+    **search: Any,  # noqa: ANN401  (arguments of run_search)
+) -> list[Stored]:
+    """Run a search, killing its process after random times; return what each kill left."""
+    left: list[Stored] = []
     while True:
         child = os.fork()
         if child == 0:
@@ -74,15 +87,19 @@ def run_with_kills(url: str, rng: random.Random, *, longest: float, **search: An
             if ended:
                 if status:
                     raise SystemExit(f"the search itself failed with status {status}")
-                return kills
+                return left
             time.sleep(0.005)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        kills += 1
+        left.append(stored(url))
 
 
-def trials_of(url: str) -> list[dict[str, Any]]:
-    """Return all that a study holds of its trials, without clocks and dates."""
+def trials_of(url: str, *, clocks: bool = False) -> list[dict[str, Any]]:
+    """Return all that a study holds of its trials, without dates and, unless asked for, clocks."""
+    storage = open_storage(url, must_exist=True)
+    trials = load_study(storage, "motemo").get_trials(deepcopy=False)
+    if isinstance(storage, RDBStorage):
+        storage.engine.dispose()  # a connection must not live on in forked children
     return [
         {
             "number": trial.number,
@@ -91,10 +108,21 @@ def trials_of(url: str) -> list[dict[str, Any]]:
             "values": trial.values,
             "constraints": trial.constraints,
             "system_attrs": trial.system_attrs,
-            "user_attrs": {k: _without_clocks(v) for k, v in trial.user_attrs.items()},
+            "user_attrs": {
+                k: v if clocks else _without_clocks(v) for k, v in trial.user_attrs.items()
+            },
         }
-        for trial in load_study(url, "motemo").get_trials(deepcopy=False)
+        for trial in trials
     ]
+
+
+def stored(url: str) -> Stored:
+    """Return all user attributes of all trials."""
+    try:
+        trials = trials_of(url, clocks=True)
+    except MotemoError:  # killed before the study was made
+        return {}
+    return {(t["number"], name): v for t in trials for name, v in t["user_attrs"].items()}
 
 
 def _without_clocks(attribute: Any) -> Any:  # noqa: ANN401  (any attribute of a trial)
@@ -122,13 +150,17 @@ def check_study(folder: Path, seed: int, arguments: argparse.Namespace) -> tuple
         "sampler": arguments.sampler,
     }
     rng = random.Random(seed)  # noqa: S311  (moments of kills, no secret)
-    kills = run_with_kills(killed, rng, longest=arguments.longest, **search)
-    trials = trials_of(killed)
-    if arguments.latency:
-        return kills, [f"trial {t['number']} is left {t['state']}" for t in _open(trials)]
-    never = random.Random(0)  # noqa: S311
-    run_with_kills(whole, never, longest=1e9, **search)
-    return kills, differences(trials_of(whole), trials)
+    left = run_with_kills(killed, rng, longest=arguments.longest, **search)
+    trials, final = trials_of(killed), stored(killed)
+    found = [f"trial {t['number']} is left {t['state']}" for t in _open(trials)]
+    for kill in left:
+        changed = [place for place, value in kill.items() if final.get(place) != value]
+        found += [f"trial {number}: {name} was stored and changed" for number, name in changed]
+    if not arguments.latency:
+        never = random.Random(0)  # noqa: S311
+        run_with_kills(whole, never, longest=1e9, **search)
+        found += differences(trials_of(whole), trials)
+    return len(left), found
 
 
 def _open(trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
