@@ -33,13 +33,24 @@ def time_runs(run: Callable[[], object], protocol: TimingProtocol) -> Timing:
         low, median, high = median_interval(wall)
         precise = high - low <= protocol.relative_precision * median
         late = _ms_since(start) >= protocol.max_seconds * 1e3
-        if late or (precise and len(wall) >= protocol.min_runs):
+        if len(wall) >= protocol.min_runs and (late or precise):
             break
     return Timing(wall_ms=tuple(wall), cpu_ms=tuple(cpu))
 
 
 def _ms_since(start: float) -> float:
     return (time.perf_counter() - start) * 1e3
+
+
+def repetition_interval(samples: Sequence[float]) -> tuple[float, float, float]:
+    """Return where the median of a repetition may fall (95 %), around the median.
+
+    The difference of two medians of the same spread is wider by the square root of two than one
+    median about the truth. Drift between the repetitions comes on top and is not in it.
+    """
+    low, median, high = median_interval(samples)
+    widening = math.sqrt(2)
+    return median - widening * (median - low), median, median + widening * (high - median)
 
 
 def median_interval(samples: Sequence[float]) -> tuple[float, float, float]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from motemo.run_folder import RunFolder
     from motemo.space import Shape, Space
 
-EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_FAILED, EXIT_USAGE = 1, 2
 DEFAULT_OUT = Path("runs/search")
 DEFAULT_OBJECTIVES = ("mote", "params", "flops", "latency_ms")
 COUNTED_OBJECTIVES = ("params", "flops")
@@ -97,9 +97,7 @@ def search(
     objective: ObjectiveNames = None,
     sampler: Annotated[
         str,
-        typer.Option(
-            "--sampler", help="Who proposes candidates; see 'motemo list', or an Optuna class."
-        ),
+        typer.Option("--sampler", help="Who proposes candidates; see 'motemo list'."),
     ] = "nsga2",
     trials: Annotated[
         int,
@@ -204,6 +202,7 @@ def _run_search(
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with ExitStack() as stack:
+        stack.enter_context(_hint_when_interrupted())
         display = LiveProgress(_err)
 
         def on_progress(progress: Progress) -> None:
@@ -234,6 +233,15 @@ def _run_search(
         display.stop()
         _write_all(folder, front)
     return front
+
+
+@contextmanager
+def _hint_when_interrupted() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        _err.print("Interrupted. Run the same command again to continue.")
+        raise
 
 
 def _write_all(folder: RunFolder, front: Front) -> None:
@@ -584,8 +592,6 @@ def main() -> None:
         _fail(str(error), EXIT_USAGE)
     except MotemoError as error:
         _fail(str(error), EXIT_FAILED)
-    except KeyboardInterrupt:
-        _fail("Interrupted. Run the same command again to continue.", EXIT_INTERRUPTED)
 
 
 def _fail(message: str, status: int) -> None:

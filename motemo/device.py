@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from motemo.errors import SettingsError
 from motemo.space import Json, Shape
 
 if TYPE_CHECKING:
@@ -21,9 +22,12 @@ class TimingProtocol:
         warmup_ms: Least milliseconds of warm-up.
         min_runs: Least number of runs that count.
         max_runs: Most runs that count.
-        max_seconds: Most seconds of counted runs.
+        max_seconds: Seconds of counted runs after which to stop, once `min_runs` are done.
         relative_precision: Stop once the 95 % confidence interval of the median is at most this
             share of the median wide.
+
+    Raises:
+        SettingsError: A number is out of range.
     """
 
     warmup_runs: int = 5
@@ -32,6 +36,18 @@ class TimingProtocol:
     max_runs: int = 1000
     max_seconds: float = 1.0
     relative_precision: float = 0.02
+
+    def __post_init__(self) -> None:
+        if self.min_runs < 1 or self.max_runs < 1 or self.warmup_runs < 0:
+            raise SettingsError(
+                "A timing protocol needs min_runs and max_runs of at least 1 and warmup_runs of at "
+                f"least 0; got {self.min_runs}, {self.max_runs} and {self.warmup_runs}."
+            )
+        if min(self.max_seconds, self.relative_precision) <= 0:
+            raise SettingsError(
+                "A timing protocol needs max_seconds and relative_precision above 0; got "
+                f"{self.max_seconds} and {self.relative_precision}."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,11 +46,12 @@ class Candidate:
         return tuple(float(self.measurements[o.name].value) for o in objectives)
 
 
-def take_candidate(trial: optuna.Trial, space: Space) -> Candidate:
+def take_candidate(trial: optuna.Trial, space: Space, objectives: Sequence[Objective]) -> Candidate:
     """Let a trial choose its architecture, and take up what it has measured already."""
     written = space.suggest(trial)
     attributes = trial.user_attrs
-    candidate = Candidate(trial, written, records.read_measurements(attributes))
+    measured = records.reusable_measurements(attributes, objectives)
+    candidate = Candidate(trial, written, measured)
     candidate.rescued = records.RESCUES in attributes
     if written.invalid_reason is not None:
         candidate.pruned = f"invalid: {written.invalid_reason}"
@@ -74,6 +75,36 @@ def mark_duplicates(candidates: Sequence[Candidate], first: Mapping[str, int]) -
             if owner < candidate.trial.number:
                 candidate.duplicate_of = owner
                 candidate.pruned = f"duplicate of trial {owner}"
+
+
+def reuse_completed(candidate: Candidate, space: Space, objectives: Sequence[Objective]) -> None:
+    """Take over what a completed trial has measured of the same key.
+
+    If that trial has the same parameters altogether, the candidate is pruned as its duplicate.
+    """
+    if not candidate.alive:
+        return
+    for trial in candidate.trial.study.get_trials(
+        deepcopy=False, states=[optuna.trial.TrialState.COMPLETE]
+    ):
+        if trial.user_attrs.get(records.GENOTYPE) != candidate.architecture.genotype:
+            continue
+        found = records.reusable_measurements(trial.user_attrs, objectives)
+        if _other_parameters(trial.params, space) == _other_parameters(
+            candidate.trial.params, space
+        ):
+            candidate.duplicate_of = trial.number
+            candidate.pruned = f"duplicate of trial {trial.number}"
+            return
+        for objective in objectives:
+            if objective.name in found and objective.name not in candidate.measurements:
+                candidate.measurements[objective.name] = found[objective.name]
+                records.write_measurement(candidate.trial, objective, found[objective.name])
+
+
+def _other_parameters(params: Mapping[str, object], space: Space) -> dict[str, object]:
+    genes = {gene.name for gene in space.genes}
+    return {name: value for name, value in params.items() if name not in genes}
 
 
 def evaluate(
@@ -108,7 +139,7 @@ def _measure(candidates: Sequence[Candidate], objective: Objective) -> None:
             candidate.failed = f"{objective.name}: {checked.reason}"
         else:
             candidate.measurements[objective.name] = checked
-            records.write_measurement(candidate.trial, objective.name, checked)
+            records.write_measurement(candidate.trial, objective, checked)
 
 
 def _finite(outcome: Outcome) -> Outcome:

@@ -63,8 +63,8 @@ def export_onnx(
             model = build_onnx(network, input_shape, batch=BATCH_AXIS, metadata=metadata)
             model.doc_string = "Exported by motemo. Initial, UNTRAINED weights: train before use."
             check_equal(model, network, input_shape)
-        except EvaluationError as error:
-            results.append(Exported(member, failure=str(error)))
+        except Exception as error:  # noqa: BLE001  (a user's own network may raise anything)
+            results.append(Exported(member, failure=f"{type(error).__name__}: {error}"))
             continue
         write_atomically(path, model.SerializeToString())
         results.append(Exported(member, path))

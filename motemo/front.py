@@ -46,8 +46,8 @@ class Front:
         members: The non-dominated architectures, best in the first objective first.
         evaluated: All architectures with a value for every objective, by trial number.
         constraints: The bounds that the search was given.
-        feasible: Whether the members keep all constraints; if nothing did, they are the
-            non-dominated among the least violating.
+        feasible: Whether the members keep all constraints; if nothing did, they are
+            non-dominated in the objectives and in how much they violate the constraints.
         settings: The settings of the search, as stored in its study.
     """
 
@@ -69,22 +69,22 @@ class Front:
     ) -> Front:
         """Return the front of evaluated architectures.
 
-        Members must keep all constraints; if no architecture does, those with the least total
-        violation (each as a share of its bound) stand in, and `feasible` is false.
+        Members must keep all constraints. If no architecture does, `feasible` is false, and the
+        total violation (each as a share of its bound) is one more objective to minimise.
 
         Raises:
             ConstraintError: A constraint is on none of the axes.
         """
         check_constraints(constraints, [axis.name for axis in axes])
-        violations = np.array([_violation(member, constraints) for member in evaluated])
-        feasible = not len(violations) or bool(violations.min() <= 0)
-        eligible = [
-            member
-            for member, violation in zip(evaluated, violations, strict=True)
-            if violation <= (0 if feasible else violations.min())
+        kept = [member for member in evaluated if _violation(member, constraints) <= 0]
+        feasible = bool(kept) or not evaluated
+        eligible = kept if feasible else evaluated
+        values = [
+            [*(m.measurements[a.name].value for a in axes), _violation(m, constraints)]
+            for m in eligible
         ]
-        values = np.array([[m.measurements[a.name].value for a in axes] for m in eligible])
-        mask = non_dominated(values, [axis.direction for axis in axes])
+        directions = [*(axis.direction for axis in axes), Direction.MINIMIZE]
+        mask = non_dominated(np.array(values), directions)
         members = [member for member, keep in zip(eligible, mask, strict=True) if keep]
         return cls(
             axes=tuple(axes),

@@ -7,7 +7,8 @@ In the study's user attributes:
 In each trial's user attributes:
 
     genotype                canonical genotype that was evaluated
-    measurement:<name>      value, unit, low, high and record of one objective
+    measurement:<name>      value, unit, low, high and record of one objective, and a digest of
+                            the objective's identity
     duplicate_of            number of the earlier trial with the same key
     rescues                 number of the infeasible trial that this one evaluates nevertheless
     reason                  why the trial was pruned or failed
@@ -15,6 +16,7 @@ In each trial's user attributes:
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 import warnings
@@ -101,7 +103,16 @@ def agree_on_settings(study: optuna.Study, settings: Mapping[str, Json]) -> None
             study.set_metric_names([str(o["name"]) for o in _objects(settings["objectives"])])
         study.set_user_attr(SETTINGS, dict(settings))
         return
-    differences = list(_differences(stored, settings))
+    check_settings(study, settings)
+
+
+def check_settings(study: optuna.Study, settings: Mapping[str, Json]) -> None:
+    """Raise unless a study's settings, if it holds any, are these.
+
+    Raises:
+        SettingsError: They are others; the message names each.
+    """
+    differences = list(_differences(read_settings(study) or settings, settings))
     if differences:
         raise SettingsError(
             f"The study {study.study_name!r} was made with other settings:\n  "
@@ -118,11 +129,19 @@ def _differences(
         if old == new or (not path and name in _UNCOMPARED):
             continue
         if isinstance(old, list) and isinstance(new, list):
+            if _names(old) != _names(new):
+                yield f"{place}: stored {_names(old)}, given {_names(new)}"
+                continue
             old, new = _by_name(old), _by_name(new)
         if isinstance(old, dict) and isinstance(new, dict):
             yield from _differences(old, new, f"{place}.")
         else:
             yield f"{place}: stored {json.dumps(old)}, given {json.dumps(new)}"
+
+
+def _names(items: list[Json]) -> list[Json]:
+    """Return the names of named objects, other items as they are."""
+    return [item["name"] if isinstance(item, dict) and "name" in item else item for item in items]
 
 
 def _by_name(items: list[Json]) -> Json:
@@ -135,11 +154,12 @@ def _objects(value: Json) -> list[dict[str, Json]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def write_measurement(trial: optuna.Trial, name: str, measurement: Measurement) -> None:
-    """Store one measurement with a trial."""
+def write_measurement(trial: optuna.Trial, objective: Objective, measurement: Measurement) -> None:
+    """Store one measurement with a trial, under the identity of its objective."""
     trial.set_user_attr(
-        f"{_MEASUREMENT}{name}",
+        f"{_MEASUREMENT}{objective.name}",
         {
+            "identity": _digest(objective),
             "value": measurement.value,
             "unit": measurement.unit,
             "low": measurement.low,
@@ -150,12 +170,36 @@ def write_measurement(trial: optuna.Trial, name: str, measurement: Measurement) 
 
 
 def read_measurements(user_attrs: Mapping[str, Any]) -> dict[str, Measurement]:
-    """Return the measurements among a trial's user attributes, by objective."""
+    """Return the measurements among a trial's user attributes, by the name of the objective."""
     return {
-        key.removeprefix(_MEASUREMENT): Measurement(**value)
+        key.removeprefix(_MEASUREMENT): Measurement(
+            **{name: value[name] for name in ("value", "unit", "low", "high", "record")}
+        )
         for key, value in user_attrs.items()
         if key.startswith(_MEASUREMENT)
     }
+
+
+def reusable_measurements(
+    user_attrs: Mapping[str, Any], objectives: Sequence[Objective]
+) -> dict[str, Measurement]:
+    """Return those measurements that these very objectives, by identity, have made."""
+    found = read_measurements(user_attrs)
+    return {
+        o.name: found[o.name]
+        for o in objectives
+        if o.name in found and user_attrs[f"{_MEASUREMENT}{o.name}"]["identity"] == _digest(o)
+    }
+
+
+def measurement_attributes(user_attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of a trial's user attributes that hold measurements."""
+    return {k: v for k, v in user_attrs.items() if k.startswith(_MEASUREMENT)}
+
+
+def _digest(objective: Objective) -> str:
+    text = json.dumps(objective.identity(), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def trial_architecture(space: Space, trial: FrozenTrial) -> Architecture | None:
@@ -210,7 +254,7 @@ def stored_deployment(settings: Mapping[str, Json] | None) -> tuple[Shape, int]:
         if isinstance(data, dict):
             classes = int(str(data["classes"]))
         stored = identity.get("input_shape")
-        if isinstance(stored, list):
+        if isinstance(stored, list) and "classes" in identity:
             channels, height, width = (int(str(size)) for size in stored)
             return (channels, height, width), int(str(identity["classes"]))
     return shape, classes

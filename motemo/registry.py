@@ -26,11 +26,13 @@ class Entry:
         name: The name.
         target: `module:callable`; the callable takes keyword arguments only.
         summary: One line for listings.
+        alias: Another name for it, such as that of the class behind it.
     """
 
     name: str
     target: str
     summary: str
+    alias: str = ""
 
     def load(self) -> Callable[..., Any]:
         """Import the implementation."""
@@ -69,9 +71,10 @@ class Registry:
             UnknownNameError: There is none.
         """
         entries = {entry.name: entry for entry in self}
-        if name not in entries:
+        aliases = {entry.alias: entry for entry in entries.values() if entry.alias}
+        if name not in entries | aliases:
             raise UnknownNameError(self.kind, name, entries)
-        return entries[name]
+        return (aliases | entries)[name]
 
     def parameters(self, name: str) -> tuple[str, ...]:
         """Return the names of the parameters of what is registered under a name.
@@ -80,6 +83,15 @@ class Registry:
             UnknownNameError: Nothing is.
         """
         return tuple(inspect.signature(self.entry(name).load()).parameters)
+
+    def defaults(self, name: str) -> dict[str, Any]:
+        """Return the default of every parameter that has one, of what is registered.
+
+        Raises:
+            UnknownNameError: Nothing is.
+        """
+        parameters = inspect.signature(self.entry(name).load()).parameters.values()
+        return {p.name: p.default for p in parameters if p.default is not p.empty}
 
     def create(
         self,
@@ -163,11 +175,18 @@ SAMPLERS = Registry(
     "sampler",
     "motemo.samplers",
     (
-        Entry("nsga2", "motemo.samplers.by_name:nsga2", "Optuna's NSGA-II, the default"),
-        Entry("nsga3", "motemo.samplers.by_name:nsga3", "Optuna's NSGA-III"),
-        Entry("tpe", "motemo.samplers.by_name:tpe", "Optuna's multi-objective TPE"),
-        Entry("gp", "motemo.samplers.by_name:gp", "Optuna's Gaussian process"),
-        Entry("random", "motemo.samplers.by_name:random", "uniform random sampling"),
+        Entry(
+            "nsga2",
+            "motemo.samplers.by_name:nsga2",
+            "Optuna's NSGA-II, the default",
+            "NSGAIISampler",
+        ),
+        Entry("nsga3", "motemo.samplers.by_name:nsga3", "Optuna's NSGA-III", "NSGAIIISampler"),
+        Entry("tpe", "motemo.samplers.by_name:tpe", "Optuna's multi-objective TPE", "TPESampler"),
+        Entry("gp", "motemo.samplers.by_name:gp", "Optuna's Gaussian process", "GPSampler"),
+        Entry(
+            "random", "motemo.samplers.by_name:random", "uniform random sampling", "RandomSampler"
+        ),
     ),
 )
 DEVICES = Registry(

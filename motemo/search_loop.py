@@ -20,6 +20,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from threading import Lock
 
 import optuna
 from optuna.samplers import BaseSampler
@@ -33,14 +34,15 @@ from motemo.evaluation import (
     Candidate,
     evaluate,
     mark_duplicates,
+    reuse_completed,
     store_reason,
     take_candidate,
 )
 from motemo.front import Front
 from motemo.objective import Objective
-from motemo.registry import SAMPLERS, Entry
+from motemo.registry import SAMPLERS
 from motemo.space import Json, Space
-from motemo.storage import create_study
+from motemo.storage import create_study, exclusive, open_storage
 
 DEFAULT_TRIALS = 40
 DEFAULT_BATCH_SIZE = 4
@@ -113,7 +115,7 @@ def search(
             `batch_size - 1` may come on top. Duplicates, invalid and infeasible candidates do not
             count, and are never trained.
         constraints: Bounds such as `"latency_ms<=5"`, each on one of the objectives.
-        sampler: A registered name, the name of a class in `optuna.samplers`, or a sampler.
+        sampler: A registered name, such as `nsga2` or `TPESampler`, or a sampler object.
         population: Population size, for samplers that have one.
         storage: Optuna storage or its URL; None keeps the study in memory.
         study_name: Name of the study in the storage.
@@ -139,15 +141,16 @@ def search(
     settings = records.settings_of(
         space, objectives, bounds, sampler=described, seed=seed, batch_size=batch_size
     )
-    study = create_study(
-        storage,
-        study_name,
-        directions=[objective.direction for objective in objectives],
-        sampler=created,
-    )
-    records.agree_on_settings(study, settings)
-    loop = _Loop(study, space, objectives, bounds, trials, batch_size, on_progress)
-    loop.run()
+    opened = open_storage(storage) if isinstance(storage, str) else storage
+    with exclusive(storage):
+        study = create_study(
+            opened,
+            study_name,
+            directions=[objective.direction for objective in objectives],
+            sampler=created,
+        )
+        records.agree_on_settings(study, settings)
+        _Loop(study, space, objectives, bounds, trials, batch_size, on_progress).run()
     return records.read_front(study, space=space)
 
 
@@ -179,14 +182,16 @@ def _create_sampler(
     sampler: str | BaseSampler, *, seed: int, population: int | None
 ) -> tuple[BaseSampler, Json]:
     """Return the sampler and what the study remembers of it."""
-    if isinstance(sampler, BaseSampler):
-        return sampler, {"name": type(sampler).__name__}
-    if sampler.endswith("Sampler"):
-        optuna_class = Entry(sampler, "motemo.samplers.by_name:optuna_class", "").load()
-        return optuna_class(sampler, seed=seed), {"name": sampler}
     options = {} if population is None else {"population": population}
+    if isinstance(sampler, BaseSampler):
+        if options:
+            raise SettingsError(
+                "The population is a setting of samplers by name. Give it to the sampler itself."
+            )
+        return sampler, {"name": type(sampler).__name__}
     created = SAMPLERS.create(sampler, offered={"seed": seed}, options=options)
-    return created, {"name": sampler, **options}
+    defaults = {name: value for name, value in SAMPLERS.defaults(sampler).items() if name != "seed"}
+    return created, {"name": SAMPLERS.entry(sampler).name, **defaults, **options}
 
 
 @dataclass
@@ -200,11 +205,12 @@ class _Loop:
     on_progress: Callable[[Progress], None] | None
 
     def run(self) -> None:
-        self.start = time.perf_counter()
+        self.start, self.batches = time.perf_counter(), 0
         self.completed_before = self._tally(self._trials())["completed"]
         self._report()
         while True:
             trials = self._trials()
+            self._complete_rescue(trials)
             if not self._unfinished(trials):
                 stop = self._stop_reason(trials)
                 if stop is not None and self._rescue(trials):
@@ -213,6 +219,7 @@ class _Loop:
                     self._report(stop)
                     break
             self._run_batch(self._ask_batch(trials))
+            self.batches += 1
 
     def _trials(self) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False)
@@ -228,9 +235,9 @@ class _Loop:
         if not (running or waiting or missing):
             missing = self.batch_size
         taken = (optuna.Trial(self.study, t._trial_id) for t in running)
-        batch = [take_candidate(trial, self.space) for trial in taken]
+        batch = [take_candidate(trial, self.space, self.objectives) for trial in taken]
         for _ in range(waiting + missing):
-            batch.append(take_candidate(self.study.ask(), self.space))
+            batch.append(take_candidate(self.study.ask(), self.space, self.objectives))
         return sorted(batch, key=lambda candidate: candidate.trial.number)
 
     def _run_batch(self, batch: Sequence[Candidate]) -> None:
@@ -253,7 +260,7 @@ class _Loop:
         last = max((t.number for t in trials if _found(t)), default=-1)
         since = [t for t in trials if t.number > last]
         failures = [t for t in since if t.state is TrialState.FAIL]
-        if len(failures) >= FAILURE_PATIENCE:
+        if len(failures) >= FAILURE_PATIENCE and self.batches:  # the cause may be mended by now
             reason = failures[-1].user_attrs.get(records.REASON, "unknown")
             return f"{len(failures)} evaluations in a row failed, the last one with: {reason}"
         seen = {tuple(t.params.get(gene.name) for gene in self.space.genes) for t in trials}
@@ -270,24 +277,41 @@ class _Loop:
         """If nothing was evaluated, enqueue the least violating candidates to be so after all."""
         if any(trial.state is TrialState.COMPLETE for trial in trials):
             return False
-        rescued = {trial.user_attrs.get(records.RESCUES) for trial in trials}
-        infeasible = [t for t in trials if _outcome(t) == "infeasible"]
-        ranked = sorted(infeasible, key=lambda t: (self._violation(t), t.number))
-        chosen = [t for t in ranked if t.number not in rescued][: self.batch_size]
+        chosen = self._least_violating(trials)
         for trial in chosen:
-            self.study.enqueue_trial(trial.params, user_attrs={records.RESCUES: trial.number})
+            self._enqueue_rescue(trial)
         return bool(chosen)
 
-    def _violation(self, trial: FrozenTrial) -> float:
-        measured = records.read_measurements(trial.user_attrs)
-        return sum(
-            c.relative_violation(measured[c.objective].value)
-            for c in self.constraints
-            if c.objective in measured
+    def _complete_rescue(self, trials: list[FrozenTrial]) -> None:
+        """Enqueue what a process that died while enqueueing a batch of rescues left out."""
+        begun = len(trials) % self.batch_size
+        last = trials[len(trials) - begun :]
+        if begun and all(records.RESCUES in trial.user_attrs for trial in last):
+            for trial in self._least_violating(trials[:-begun])[begun:]:
+                self._enqueue_rescue(trial)
+            trials[:] = self._trials()
+
+    def _least_violating(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+        """Return up to a batch of infeasible trials that have not been rescued, best first."""
+        rescued = {trial.user_attrs.get(records.RESCUES) for trial in trials}
+        infeasible = [t for t in trials if _outcome(t) == "infeasible" and t.number not in rescued]
+        return sorted(infeasible, key=self._violation)[: self.batch_size]
+
+    def _enqueue_rescue(self, trial: FrozenTrial) -> None:
+        measured = records.measurement_attributes(trial.user_attrs)
+        self.study.enqueue_trial(
+            trial.params, user_attrs={records.RESCUES: trial.number, **measured}
         )
 
+    def _violation(self, trial: FrozenTrial) -> tuple[int, float, int]:
+        """Return a sort key: bounds of which nothing is known, total violation, number."""
+        measured = records.read_measurements(trial.user_attrs)
+        known = [c for c in self.constraints if c.objective in measured]
+        total = sum(c.relative_violation(measured[c.objective].value) for c in known)
+        return len(self.constraints) - len(known), total, trial.number
+
     def _report(self, stopped_early: str | None = None) -> None:
-        if stopped_early is not None:
+        if stopped_early is not None and self.on_progress is None:
             _logger.warning("The search ended early: %s.", stopped_early)
         if self.on_progress is not None:
             self.on_progress(
@@ -313,7 +337,9 @@ def _found(trial: FrozenTrial) -> bool:
 
 def _outcome(trial: FrozenTrial) -> str:
     if trial.state is TrialState.PRUNED:
-        return str(trial.user_attrs.get(records.REASON, "pruned")).split(maxsplit=1)[0].rstrip(":")
+        if records.GENOTYPE not in trial.user_attrs:
+            return "invalid"
+        return "duplicate" if records.DUPLICATE_OF in trial.user_attrs else "infeasible"
     return {TrialState.COMPLETE: "completed", TrialState.FAIL: "failed"}.get(trial.state, "running")
 
 
@@ -330,28 +356,35 @@ def trial_objective(
         study.optimize(motemo.trial_objective(space, objectives), n_trials=100)
         front = motemo.read_front(study)
 
-    The trial chooses the architecture by the genes of the space; further parameters of the study
-    are left alone. Duplicates, invalid and infeasible candidates raise `optuna.TrialPruned` before
-    they are trained. A failed evaluation returns NaN, which Optuna turns into a failed trial.
-    Measurements, and the settings that `read_front` needs, are stored in the study.
+    The trial chooses the architecture by the genes of the space. Invalid and infeasible candidates
+    raise `optuna.TrialPruned` before they are trained, and so does a trial whose parameters all
+    stood in a completed one. The study may have further parameters: an architecture that a
+    completed trial has measured is not measured again, its values are returned. A failed
+    evaluation returns NaN, which Optuna turns into a failed trial. Measurements, and the settings
+    that `read_front` needs, are stored in the study.
+
+    With `n_jobs` above 1, one evaluation runs at a time: they would disturb each other.
 
     Raises:
-        SettingsError: There is no objective, or two have one name.
+        SettingsError: There is no objective, or two have one name; when called: the study was made
+            with other settings.
         ConstraintError: A constraint is malformed or on something that is not measured.
     """
     check_names(objectives)
     bounds = [Constraint.parse(text) for text in constraints]
     check_constraints(bounds, [objective.name for objective in objectives])
     settings = records.settings_of(space, objectives, bounds)
+    one_at_a_time = Lock()
 
     def objective(trial: optuna.Trial) -> tuple[float, ...]:
         study = trial.study
+        records.check_settings(study, settings)
         if records.read_settings(study) is None:
             study.set_user_attr(records.SETTINGS, settings)
-        candidate = take_candidate(trial, space)
-        trials = study.get_trials(deepcopy=False)
-        mark_duplicates([candidate], records.first_trial_of_each_key(space, trials))
-        evaluate([candidate], objectives, bounds)
+        candidate = take_candidate(trial, space, objectives)
+        with one_at_a_time:
+            reuse_completed(candidate, space, objectives)
+            evaluate([candidate], objectives, bounds)
         store_reason(candidate)
         if candidate.pruned is not None:
             raise optuna.TrialPruned(candidate.pruned)

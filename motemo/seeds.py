@@ -17,14 +17,19 @@ def derive_seed(*parts: str | int) -> int:
 
 
 @contextmanager
-def seeded_torch(seed: int) -> Iterator[None]:
-    """Seed torch's global CPU generator inside the block and restore it afterwards.
+def seeded_torch(seed: int, device: str = "cpu") -> Iterator[None]:
+    """Seed torch's global generators inside the block and restore them afterwards.
 
-    For code that draws from the global generator and takes no other, as the initialisers of
-    torch's own modules do.
+    For code that draws from a global generator and takes no other, as the initialisers of torch's
+    own modules and dropout do. Other devices than the CPU and the named one are left alone.
     """
     import torch
 
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed GPUs too
+    place = torch.device(device)
+    cuda = place.type == "cuda"
+    index = (torch.cuda.current_device() if place.index is None else place.index) if cuda else 0
+    with torch.random.fork_rng(devices=[index] if cuda else []):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed every GPU
+        if cuda:
+            torch.cuda.default_generators[index].manual_seed(seed)
         yield

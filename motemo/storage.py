@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
+from filelock import FileLock, Timeout
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
 from sqlalchemy.engine import make_url
@@ -37,10 +39,9 @@ def open_storage(url: str, *, must_exist: bool = False) -> BaseStorage:
     """
     shown = without_password(url)
     try:
-        parsed = make_url(url)
-        sqlite = parsed.get_backend_name() == "sqlite"
-        if sqlite and parsed.database and parsed.database != ":memory:":
-            file = Path(parsed.database)
+        sqlite = make_url(url).get_backend_name() == "sqlite"
+        file = _sqlite_file(url)
+        if file is not None:
             if must_exist and not file.exists():
                 raise StorageError(f"The storage {shown!r} does not exist: there is no {file}.")
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -52,6 +53,36 @@ def open_storage(url: str, *, must_exist: bool = False) -> BaseStorage:
             f"Cannot open the storage {shown!r}: {reason} Give a URL such as "
             "'sqlite:///runs/first/study.db' or 'postgresql+psycopg://user@host/database'."
         ) from error
+
+
+@contextmanager
+def exclusive(storage: str | BaseStorage | None) -> Iterator[None]:
+    """Keep a second search out of an SQLite file that is given by its URL.
+
+    Two searches would each take the trials of the other for those of a dead process. Other
+    storages are not guarded.
+
+    Raises:
+        StorageError: Another search is at work on the file.
+    """
+    file = _sqlite_file(storage) if isinstance(storage, str) else None
+    if file is None:
+        yield
+        return
+    try:
+        with FileLock(f"{file}.lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise StorageError(
+            f"Another motemo search is at work on {file}. One process at a time searches a study: "
+            "wait for it, or choose another storage or --out folder."
+        ) from error
+
+
+def _sqlite_file(url: str) -> Path | None:
+    parsed = make_url(url)
+    in_file = parsed.get_backend_name() == "sqlite" and parsed.database not in (None, ":memory:")
+    return Path(str(parsed.database)) if in_file else None
 
 
 def load_study(storage: str | BaseStorage, study_name: str) -> optuna.Study:
@@ -72,7 +103,7 @@ def load_study(storage: str | BaseStorage, study_name: str) -> optuna.Study:
 
 
 def create_study(
-    storage: str | BaseStorage | None,
+    storage: BaseStorage | None,
     study_name: str,
     *,
     directions: Sequence[Direction],
@@ -80,12 +111,10 @@ def create_study(
 ) -> optuna.Study:
     """Create a study, or open the one of that name; None as storage means in memory.
 
-    Raises:
-        StorageError: The storage cannot be opened.
-        SettingsError: The study exists with other directions.
+    Of one that exists, directions are not compared: see `records.agree_on_settings`.
     """
     return optuna.create_study(
-        storage=open_storage(storage) if isinstance(storage, str) else storage,
+        storage=storage,
         study_name=study_name,
         directions=[StudyDirection[direction.name] for direction in directions],
         sampler=sampler,

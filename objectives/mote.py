@@ -30,7 +30,7 @@ import numpy as np
 
 from motemo.counting import count_operators
 from motemo.data.dataset import ImageData
-from motemo.errors import EvaluationError, SettingsError
+from motemo.errors import DeviceError, EvaluationError, SettingsError, UsageError
 from motemo.host import host_identity
 from motemo.objective import (
     Direction,
@@ -127,6 +127,13 @@ class Mote(Objective):
             raise SettingsError(
                 f"Unknown speed_cost {self.speed_cost!r}. Allowed: 'none', 'flops', 'seconds'."
             )
+        if self.calibration_size < MIN_TERMS:
+            raise SettingsError(
+                f"A calibration needs at least {MIN_TERMS} architectures; "
+                f"got calibration_size={self.calibration_size}."
+            )
+        if self.retries < 0:
+            raise SettingsError(f"retries cannot be negative; got {self.retries}. Give 0 or more.")
 
     @classmethod
     def reference(
@@ -139,7 +146,7 @@ class Mote(Objective):
     ) -> Mote:
         """Return the published behaviour: recipe, landscape by fitting, wall-clock speed term.
 
-        Seconds are scaled so that one fixed cell, trained for one epoch before anything else,
+        Seconds are scaled so that one fixed cell, trained for two epochs before anything else,
         has its published time: the Box-Cox constants then hold on other machines.
         """
         return cls(
@@ -186,7 +193,7 @@ class Mote(Objective):
             unit=self.unit,
             low=low,
             high=high,
-            record=scored.record(),
+            record={**scored.record(), "calibration": calibration.identity()},
         )
 
     def _clock_spread(self, trace: Trace) -> tuple[float, float]:
@@ -249,23 +256,39 @@ def _space_calibration(mote: Mote, space: Space) -> Calibration | Failure:
         architecture = space.sample(rng)
         if architecture.invalid_reason is None:
             chosen.setdefault(architecture.key, architecture.canonical)
-    scored = [mote.score(architecture) for architecture in chosen.values()]
-    terms = [score.terms for score in scored if not isinstance(score, Failure)]
+    terms: list[Terms] = []
+    reason = "no valid architecture was drawn"
+    for architecture in chosen.values():
+        try:
+            scored = mote.score(architecture)
+        except (UsageError, DeviceError):
+            raise
+        except Exception as error:  # noqa: BLE001  (a user's own network may raise anything)
+            scored = Failure(f"{type(error).__name__}: {error}")
+        if isinstance(scored, Failure):
+            reason = scored.reason
+        else:
+            terms.append(scored.terms)
     if len(terms) < MIN_TERMS:
         return Failure(
-            f"calibration failed: {len(terms)} of {len(scored)} random architectures could be "
-            f"trained, {MIN_TERMS} are needed"
+            f"calibration failed: {len(terms)} of {len(chosen)} random architectures could be "
+            f"trained, {MIN_TERMS} are needed; the last reason: {reason}"
         )
     return Calibration.fit(terms)
 
 
 @lru_cache(maxsize=8)
 def _yardstick_seconds(mote: Mote) -> float:
-    """Return the seconds that the yardstick cell takes here, from one epoch of it."""
+    """Return the seconds that the yardstick cell takes here, from its second epoch.
+
+    The first one warms up: memory, kernels, clocks.
+    """
     yardstick = NasBench201().architecture(YARDSTICK)
     network = yardstick.build_reduced(input_shape=mote.data.image_shape, classes=mote.data.classes)
-    one_epoch = replace(mote.recipe, epochs=1, landscape_intervals=1)
-    trace = record_trace(
-        network, mote.data, recipe=one_epoch, seed=0, train_device=mote.train_device
+    two_epochs = replace(
+        mote.recipe, epochs=2, landscape_intervals=1, landscape_mode="evaluate", landscape_images=1
     )
-    return trace.train_seconds * mote.recipe.epochs
+    trace = record_trace(
+        network, mote.data, recipe=two_epochs, seed=0, train_device=mote.train_device
+    )
+    return trace.epoch_seconds[-1] * mote.recipe.epochs

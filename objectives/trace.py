@@ -19,7 +19,7 @@ from torch.nn import functional as F  # noqa: N812  (torch's own name for it)
 
 from motemo.data.dataset import ImageData
 from motemo.errors import DeviceError, EvaluationError, SettingsError
-from motemo.seeds import derive_seed
+from motemo.seeds import derive_seed, seeded_torch
 from motemo.space import Json
 from motemo.threads import single_threaded
 
@@ -65,7 +65,7 @@ class Recipe:
                 )
         if self.landscape_images is not None and self.landscape_images < 1:
             raise SettingsError(
-                "The training recipe needs landscape_images of at least 1, or none for all; "
+                "The training recipe needs landscape_images of at least 1, or null (None) for all; "
                 f"got {self.landscape_images}."
             )
         if self.landscape_mode not in ("evaluate", "fit"):
@@ -132,7 +132,7 @@ def record_trace(
     cudnn = torch.backends.cudnn.flags(
         enabled=True, benchmark=False, deterministic=True, allow_tf32=False
     )
-    with single_threaded(), cudnn:
+    with seeded_torch(derive_seed("training", seed), train_device), single_threaded(), cudnn:
         return _Trainer(network, images, labels, recipe, seed).trace()
 
 
@@ -211,7 +211,12 @@ class _Trainer:
 
     @torch.no_grad()
     def _evaluate(self, name: str) -> float:
-        """Return the mean loss with batch statistics; the images are the same at every point."""
+        """Return the mean loss with batch statistics; the images are the same at every point.
+
+        Everything but batch normalisation is in evaluation mode: no dropout.
+        """
+        for module in self.network.modules():
+            module.training = isinstance(module, nn.modules.batchnorm._BatchNorm)
         n = min(self.recipe.landscape_images or len(self.labels), len(self.labels))
         total = torch.zeros((), device=self.images.device)
         for batch in self._batches("landscape", n):

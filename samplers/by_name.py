@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from collections.abc import Callable
-from typing import cast
 
-import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import (
     BaseSampler,
@@ -18,7 +15,7 @@ from optuna.samplers import (
     TPESampler,
 )
 
-from motemo.errors import SettingsError, UnknownNameError
+from motemo.errors import SettingsError
 from motemo.samplers.per_trial_seed import PerTrialSeed
 
 _MIN_POPULATION = 2
@@ -71,24 +68,3 @@ def _check(population: int) -> None:
         raise SettingsError(
             f"The population needs at least {_MIN_POPULATION} members; got {population}."
         )
-
-
-def optuna_class(class_name: str, *, seed: int = 0) -> BaseSampler:
-    """Return any sampler of `optuna.samplers` that takes a seed, by the name of its class.
-
-    Raises:
-        UnknownNameError: Optuna has no such sampler.
-        SettingsError: It needs more than a seed.
-    """
-    sampler = getattr(optuna.samplers, class_name, None)
-    names = [name for name in optuna.samplers.__all__ if name.endswith("Sampler")]
-    if class_name not in names or sampler is None:
-        raise UnknownNameError("sampler", class_name, names)
-    parameters = inspect.signature(sampler).parameters.values()
-    needs = [p.name for p in parameters if p.default is p.empty]
-    if needs or "seed" not in [p.name for p in parameters]:
-        raise SettingsError(
-            f"The Optuna sampler {class_name} cannot be chosen by name: it needs more than a "
-            "seed. Create it and give it to motemo.search(sampler=...)."
-        )
-    return PerTrialSeed(_quietly(lambda s: cast(BaseSampler, sampler(seed=s))), seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -301,6 +302,19 @@ def test_list_and_help_answer_without_heavy_imports() -> None:
             [sys.executable, "-c", program, argument], capture_output=True, text=True, check=True
         )
         assert expected in completed.stdout
+
+
+@pytest.mark.slow
+def test_an_interrupted_search_says_how_to_go_on(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "motemo", "search", *SMALL, "--trials", "500"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as search:
+        assert search.stderr is not None
+        assert "0/500 evaluated" in search.stderr.readline()
+        search.send_signal(signal.SIGINT)
+        rest = search.stderr.read()
+    assert search.returncode == 130
+    assert "Run the same command again to continue" in rest
+    assert "Traceback" not in rest
 
 
 def test_every_registered_name_is_listed(run: Run) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,16 +15,16 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from motemo.counting import OperatorCounts, count_operators, count_parameters
-from motemo.device import TimingProtocol
+from motemo.device import Device, Timing, TimingProtocol
 from motemo.errors import DeviceError, EvaluationError, SettingsError
 from motemo.hardware.latency import Latency
 from motemo.hardware.onnx_runtime import OnnxRuntimeDevice, cpu
-from motemo.hardware.timing import median_interval, pinned, time_runs
+from motemo.hardware.timing import median_interval, pinned, repetition_interval, time_runs
 from motemo.objective import Failure, Measurement
 from motemo.onnx import graph
 from motemo.onnx.graph import build_onnx
 from motemo.onnx.session import example_images, open_session
-from motemo.space import Shape
+from motemo.space import Json, Shape
 from motemo.spaces.nasbench201 import NasBench201
 
 COLOUR: Shape = (3, 9, 7)
@@ -405,13 +406,57 @@ def test_latency() -> None:
     assert 10 <= len(samples) <= 20
     assert 0 < outcome.low <= outcome.value <= outcome.high
     assert outcome.value == pytest.approx(np.median(np.array(samples, dtype=float)), abs=1e-4)
-    assert outcome.record.keys() == {"wall_ms", "cpu_ms_median", "trusted"}
+    assert outcome.record.keys() == {"wall_ms", "cpu_ms_median", "trusted", "attempts"}
 
 
 def test_latency_on_several_threads_has_no_cpu_time() -> None:
     (outcome,) = Latency(device=cpu(threads=2), protocol=QUICK).evaluate([ARCHITECTURE])
     assert isinstance(outcome, Measurement)
-    assert outcome.record.keys() == {"wall_ms"}
+    assert outcome.record.keys() == {"wall_ms", "attempts"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Busy(Device):
+    """A device whose processor is taken away in all but one measurement."""
+
+    slowdowns: list[float]
+    name: str = "busy"
+
+    def time(self, network: nn.Module, *, input_shape: Shape, protocol: TimingProtocol) -> Timing:
+        return Timing(wall_ms=(self.slowdowns.pop(0),) * 10, cpu_ms=(1.0,) * 10)
+
+    def identity(self) -> dict[str, Json]:
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("slowdowns", "value", "attempts", "trusted"),
+    [([3.0, 1.05, 9.0], 1.05, 2, True), ([3.0, 2.0, 4.0], 2.0, 3, False)],
+)
+def test_latency_on_a_busy_machine_is_measured_again(
+    slowdowns: list[float], value: float, attempts: int, trusted: bool
+) -> None:
+    (outcome,) = Latency(device=Busy(slowdowns=slowdowns)).evaluate([ARCHITECTURE])
+    assert isinstance(outcome, Measurement)
+    assert outcome.value == value
+    assert outcome.record["attempts"] == attempts
+    assert outcome.record["trusted"] is trusted
+
+
+def test_repetition_interval_covers_the_median_of_a_repetition() -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.lognormal(sigma=0.1, size=(2, 2000, 40))
+    inside = [
+        low <= median_interval(again)[1] <= high
+        for (low, _, high), again in zip(map(repetition_interval, first), second, strict=True)
+    ]
+    assert 0.94 <= np.mean(inside) <= 0.99
+
+
+@pytest.mark.parametrize("field", ["min_runs", "max_runs", "max_seconds", "relative_precision"])
+def test_impossible_timing_protocol(field: str) -> None:
+    with pytest.raises(SettingsError, match="timing protocol needs"):
+        replace(QUICK, **{field: 0})
 
 
 def test_latency_identity_names_host_runtime_and_protocol() -> None:

@@ -248,8 +248,8 @@ def test_reference() -> None:
 
 def test_seconds_are_scaled_to_the_yardstick(monkeypatch: pytest.MonkeyPatch) -> None:
     def recorded(network: nn.Module, data: object, *, recipe: Recipe, **options: object) -> Trace:
-        seconds = 2.0 * recipe.epochs if recipe.epochs == 1 else 12.0
-        return Trace(epoch_losses=(1.0,), landscape_losses=(1.0,), epoch_seconds=(seconds,))
+        seconds = (99.0, 2.0) if recipe.epochs == 2 else (4.0, 4.0, 4.0)
+        return Trace(epoch_losses=(1.0,), landscape_losses=(1.0,), epoch_seconds=seconds)
 
     monkeypatch.setattr(module, "record_trace", recorded)
     objective = replace(MOTE, speed_cost="seconds", seed=99, recipe=Recipe(epochs=3))
@@ -363,3 +363,34 @@ def test_calibration_of_a_space_that_cannot_be_trained() -> None:
 
 def test_identity_of_a_wall_clock_value_names_the_host() -> None:
     assert "host" in json.dumps(replace(MOTE, speed_cost="seconds").identity())
+
+
+def with_dropout(chosen: Mapping[str, Choice], shape: Shape, classes: int) -> nn.Module:
+    return nn.Sequential(nn.Dropout(0.5), dense(chosen, shape, classes))
+
+
+def test_dropout_is_seeded_too() -> None:
+    space = replace(SPACE, name="with-dropout", build_network=with_dropout)
+    architectures = [space.architecture(dense_one.genotype) for dense_one in DENSE]
+    first = values(MOTE, architectures)
+    torch.rand(3)
+    assert values(MOTE, architectures) == first
+
+
+def test_calibration_survives_an_architecture_that_cannot_be_built() -> None:
+    def fragile(chosen: Mapping[str, Choice], shape: Shape, classes: int) -> nn.Module:
+        if chosen["width"] == 1:
+            raise RuntimeError("this one cannot be built")
+        return dense(chosen, shape, classes)
+
+    space = replace(SPACE, name="fragile", build_network=fragile)
+    broken, good = MOTE.evaluate([space.architecture(a.genotype) for a in DENSE[:2]])
+    assert broken == Failure("RuntimeError: this one cannot be built")
+    assert isinstance(good, Measurement)
+    assert good.record["calibration"]
+
+
+@pytest.mark.parametrize("options", [{"calibration_size": 2}, {"retries": -1}])
+def test_impossible_options(options: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError):
+        replace(MOTE, **options)

@@ -142,6 +142,50 @@ def test_a_failed_evaluation_is_a_failed_trial_and_the_search_goes_on() -> None:
     assert len(front.evaluated) >= 6
 
 
+def test_what_was_measured_of_a_rescued_candidate_is_not_measured_again() -> None:
+    counted = Counted(stage=Stage.MEASURE, name="width", direction=Direction.MINIMIZE)
+    front = motemo.search(
+        TINY, [counted, motemo.Params()], trials=4, sampler="random", constraints=["width<=0"]
+    )
+    assert not front.feasible
+    assert max(counted.calls.values()) == 1
+
+
+def test_an_interrupted_rescue_is_completed() -> None:
+    """A process may die between two of the candidates that it enqueues to be rescued."""
+
+    class Killed(BaseException):
+        pass
+
+    def run(storage: optuna.storages.InMemoryStorage) -> motemo.Front:
+        return motemo.search(
+            TINY,
+            [Counted(), motemo.Params()],
+            trials=4,
+            sampler="random",
+            constraints=["params<=1"],
+            storage=storage,
+        )
+
+    whole, killed = optuna.storages.InMemoryStorage(), optuna.storages.InMemoryStorage()
+    expected = run(whole)
+    enqueue, calls = optuna.Study.enqueue_trial, Counter[str]()
+
+    def die_at_the_third(study: optuna.Study, *arguments: Any, **options: Any) -> None:
+        calls["enqueue"] += 1
+        if calls["enqueue"] == 3:
+            raise Killed
+        enqueue(study, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(optuna.Study, "enqueue_trial", die_at_the_third)
+        with pytest.raises(Killed):
+            run(killed)
+    assert run(killed).evaluated == expected.evaluated
+    states = [[(t.state, t.params, t.values) for t in _studied(s)] for s in (whole, killed)]
+    assert states[0] == states[1]
+
+
 def test_a_search_in_which_everything_fails_ends() -> None:
     seen: list[Progress] = []
     front = motemo.search(
@@ -210,6 +254,26 @@ def test_a_study_of_other_settings_is_refused_and_named() -> None:
         motemo.search(space, [motemo.Params(classes=7)], trials=1, storage=storage)
 
 
+def test_objectives_in_another_order_are_refused() -> None:
+    storage = optuna.storages.InMemoryStorage()
+    motemo.search(TINY, [Counted(), motemo.Params()], trials=1, storage=storage)
+    with pytest.raises(SettingsError, match="objectives: stored"):
+        motemo.search(TINY, [motemo.Params(), Counted()], trials=1, storage=storage)
+
+
+def test_two_searches_on_one_file_are_refused(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/study.db"
+    refused: list[str] = []
+
+    def start_another(progress: Progress) -> None:
+        with pytest.raises(StorageError) as caught:
+            motemo.search(TINY, [motemo.Params()], trials=1, storage=url)
+        refused.append(str(caught.value))
+
+    motemo.search(TINY, [motemo.Params()], trials=1, storage=url, on_progress=start_another)
+    assert "Another motemo search" in refused[0]
+
+
 def test_a_study_of_something_else_is_refused() -> None:
     storage = optuna.storages.InMemoryStorage()
     study = optuna.create_study(storage=storage, study_name="motemo")
@@ -228,7 +292,7 @@ def test_a_study_of_something_else_is_refused() -> None:
         ({"batch_size": 0}, SettingsError, "at least 1 candidate"),
         ({"sampler": "nsga"}, UnknownNameError, "Did you mean 'nsga"),
         ({"sampler": "NoSampler"}, UnknownNameError, "Available"),
-        ({"sampler": "GridSampler"}, SettingsError, "more than a seed"),
+        ({"sampler": "GridSampler"}, UnknownNameError, "Available"),
         ({"population": 1}, SettingsError, "at least 2"),
         ({"constraints": ["params"]}, ConstraintError, "Malformed"),
         ({"constraints": ["mote>=1"]}, ConstraintError, "not measured"),
@@ -266,8 +330,9 @@ def test_any_optuna_sampler_works_by_class_name_or_as_an_object() -> None:
 
 def test_trial_objective_serves_an_optuna_study_of_ones_own() -> None:
     study = optuna.create_study(directions=["maximize", "minimize"])
+    counted = Counted(stage=Stage.MEASURE)
     objective = motemo.trial_objective(
-        TINY, [Counted(nan_at=2), motemo.Params()], constraints=["params<=100"]
+        TINY, [counted, motemo.Params()], constraints=["params<=100"]
     )
 
     def extended(trial: optuna.Trial) -> tuple[float, ...]:
@@ -277,11 +342,30 @@ def test_trial_objective_serves_an_optuna_study_of_ones_own() -> None:
     study.optimize(extended, n_trials=30)
     states = Counter(trial.state for trial in study.trials)
     assert states[TrialState.COMPLETE] >= 3
-    assert states[TrialState.PRUNED] >= 3
+    assert states[TrialState.PRUNED] >= 1
     assert states[TrialState.FAIL] >= 1
+    assert max(counted.calls.values()) == 1, "what is known is not measured again"
     front = motemo.read_front(study, space=TINY)
     assert {m.trial for m in front} <= {t.number for t in study.best_trials}
     assert front.settings is not None
+
+
+def test_trial_objective_prunes_a_repeated_trial_and_refuses_other_settings() -> None:
+    study = optuna.create_study(direction="minimize")
+    for _ in range(2):
+        study.enqueue_trial({"width": 4, "kernel": 1})
+    study.optimize(motemo.trial_objective(TINY, [motemo.Params()]), n_trials=2)
+    assert [t.state for t in study.trials] == [TrialState.COMPLETE, TrialState.PRUNED]
+    assert study.trials[1].user_attrs[records.DUPLICATE_OF] == 0
+    with pytest.raises(SettingsError, match=r"classes: stored 10, given 5"):
+        study.optimize(motemo.trial_objective(TINY, [motemo.Params(classes=5)]), n_trials=1)
+
+
+def test_trial_objective_works_in_threads() -> None:
+    study = optuna.create_study(directions=["maximize", "minimize"])
+    objective = motemo.trial_objective(TINY, [Counted(), motemo.Params()])
+    study.optimize(objective, n_trials=20, n_jobs=4)
+    assert motemo.read_front(study, space=TINY).evaluated
 
 
 def test_a_front_is_read_from_the_study_alone(tmp_path: Path) -> None:

@@ -39,12 +39,18 @@ def open_session(
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 3
+    exact = {"use_tf32": "0"} if provider == "CUDAExecutionProvider" else {}
     try:
         session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=[provider]
+            model.SerializeToString(), options, providers=[(provider, exact)]
         )
     except Exception as error:  # onnxruntime's exceptions share no public base class
         raise EvaluationError(f"ONNX Runtime cannot load the model: {error}") from error
+    if session.get_providers()[0] != provider:
+        raise DeviceError(
+            f"ONNX Runtime has {provider} but cannot start it here and would fall back to "
+            f"{session.get_providers()[0]}. Check the driver and the libraries it needs."
+        )
 
     def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
         outputs: list[NDArray[np.float32]] = session.run(None, {INPUT: images})

@@ -11,7 +11,7 @@ from motemo.objective import Direction
 from motemo.pareto import non_dominated
 from motemo.space import Json
 
-_FACTS = ("space", "data", "device", "sampler", "seed", "trials")
+_FACTS = ("space", "data", "device", "sampler", "seed")
 _LARGEST_STRETCH = 1.6
 NOTHING_YET = "No architecture has been evaluated yet."
 
@@ -92,8 +92,22 @@ def view(values: Sequence[float], *, front: Sequence[float]) -> tuple[float, flo
 
 def facts(settings: Mapping[str, Json] | None) -> list[tuple[str, str]]:
     """Return the few settings that name a search, as text: space, data, sampler, seed, ..."""
-    given = settings or {}
+    given = {**_from_objectives(settings or {}), **(settings or {})}
     return [(key, describe(given[key])) for key in _FACTS if given.get(key) is not None]
+
+
+def _from_objectives(settings: Mapping[str, Json]) -> dict[str, Json]:
+    """Return the data and the device that the objectives name in their identities."""
+    found: dict[str, Json] = {}
+    objectives = settings.get("objectives")
+    for objective in objectives if isinstance(objectives, list) else []:
+        identity = objective.get("identity") if isinstance(objective, dict) else None
+        for key in ("data", "device"):
+            part = identity.get(key) if isinstance(identity, dict) else None
+            if isinstance(part, dict) and "name" in part:
+                processor = part.get("processor")
+                found[key] = f"{part['name']} ({processor})" if processor else part["name"]
+    return found
 
 
 def all_settings(settings: Mapping[str, Json] | None) -> list[tuple[str, str]]:
