@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from motemo.counting import count_operators
+from motemo.hardware.deployment import check_deployment
 from motemo.objective import Direction, Measurement, Objective, Outcome, Stage, evaluate_each
 from motemo.space import Architecture, Json, Shape
 
@@ -29,6 +30,9 @@ class Flops(Objective):
     unit: str = field(default="multiply-adds", init=False)
     direction: Direction = field(default=Direction.MINIMIZE, init=False)
     stage: Stage = field(default=Stage.COUNT, init=False)
+
+    def __post_init__(self) -> None:
+        check_deployment(self.input_shape, self.classes)
 
     def evaluate(self, architectures: Sequence[Architecture]) -> list[Outcome]:
         """Count each network as written."""

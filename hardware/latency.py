@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 from motemo.device import Device, Timing, TimingProtocol
+from motemo.hardware.deployment import check_deployment
 from motemo.hardware.timing import median_interval, repetition_interval
 from motemo.objective import Direction, Measurement, Objective, Outcome, Stage, evaluate_each
 from motemo.space import Architecture, Json, Shape
@@ -40,6 +41,9 @@ class Latency(Objective):
     unit: str = field(default="ms", init=False)
     direction: Direction = field(default=Direction.MINIMIZE, init=False)
     stage: Stage = field(default=Stage.MEASURE, init=False)
+
+    def __post_init__(self) -> None:
+        check_deployment(self.input_shape, self.classes)
 
     def evaluate(self, architectures: Sequence[Architecture]) -> list[Outcome]:
         """Deploy and time each network as written, with untrained weights."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from motemo.errors import SettingsError
 from motemo.hardware.timing import pinned, time_runs
 from motemo.host import host_identity
 from motemo.onnx.graph import build_onnx
-from motemo.onnx.session import VERSION, example_images, open_session
+from motemo.onnx.session import VERSION, example_images, open_session, require_provider
 from motemo.space import Json, Shape
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ class OnnxRuntimeDevice(Device):
         name: Name of the device.
         provider: Execution provider, as ONNX Runtime names it.
         threads: Threads that compute one inference, each on a core of its own.
+
+    Raises:
+        SettingsError: There are fewer cores than threads.
+        DeviceError: The provider is not installed here.
     """
 
     name: str
@@ -32,10 +37,13 @@ class OnnxRuntimeDevice(Device):
     threads: int = 1
 
     def __post_init__(self) -> None:
-        if self.threads < 1:
+        cores = os.cpu_count() or 1
+        if not 1 <= self.threads <= cores:
             raise SettingsError(
-                f"A device needs at least one thread; got {self.threads}. Give 1 or more."
+                f"A device needs at least one thread and at most one per core, here {cores}; "
+                f"got {self.threads}."
             )
+        require_provider(self.provider)
 
     def time(self, network: nn.Module, *, input_shape: Shape, protocol: TimingProtocol) -> Timing:
         """Export the network once, load it, and time single inferences."""

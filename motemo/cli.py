@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,8 +39,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-_out = Console()
-_err = Console(stderr=True)
+_out = Console(emoji=False)
+_err = Console(stderr=True, emoji=False)
 
 SpaceName = Annotated[str, typer.Option("--space", help="Search space; see 'motemo list'.")]
 ObjectiveNames = Annotated[
@@ -147,6 +148,7 @@ def search(
       motemo search --data rd.npz --images-per-class 100 --objective mote --objective params
     """
     from motemo.run_folder import RunFolder
+    from motemo.storage import without_password
 
     folder = RunFolder(out, storage, study_name)
     folder.check()
@@ -178,7 +180,7 @@ def search(
     if not front.evaluated:
         raise EvaluationError(
             "No architecture was evaluated. The reasons are in the study: "
-            f"optuna-dashboard {folder.storage_url}"
+            f"optuna-dashboard {without_password(folder.storage_url)}"
         )
 
 
@@ -252,20 +254,21 @@ def _write_all(folder: RunFolder, front: Front) -> None:
         folder.write_png(front),
     ]
     for path in paths:
-        _err.print(f"wrote {path}", style="dim", highlight=False, soft_wrap=True)
+        _note(f"wrote {path}")
     _write_onnx(folder, front)
+
+
+def _note(text: str) -> None:
+    _err.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
 def _write_onnx(folder: RunFolder, front: Front) -> None:
     results = folder.write_onnx(front)
     written = [result.path for result in results if result.path is not None]
     if written:
-        _err.print(
+        _note(
             f"wrote {written[0].parent}: {len(written)} ONNX models, untrained weights, each equal "
-            "to its torch network",
-            style="dim",
-            highlight=False,
-            soft_wrap=True,
+            "to its torch network"
         )
     for result in results:
         if result.failure is not None:
@@ -316,35 +319,29 @@ def front(
     import optuna
 
     from motemo.records import read_front
-    from motemo.storage import load_study
+    from motemo.storage import explained, load_study
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     folder = _source(run, storage=storage, study_name=study_name)
-    answer = read_front(load_study(folder.storage_url, folder.study_name))
+    with explained():
+        answer = read_front(load_study(folder.storage_url, folder.study_name))
     if constraint:
         answer = answer.within(*constraint)
-    _emit(answer, _target(folder, out, narrowed=bool(constraint)), csv, as_json, html, png, onnx)
+    target: RunFolder | None = None if constraint or "://" in run else folder
+    if out is not None:
+        target = replace(folder, path=out)
+        target.check_free_for(folder)
+    _emit(answer, target, csv, as_json, html, png, onnx)
 
 
 def _source(run: str, *, storage: str | None, study_name: str | None) -> RunFolder:
     """Return the folder and study that the user means by a folder or a storage URL."""
-    from dataclasses import replace
-
     from motemo.run_folder import RunFolder
 
     if "://" in run:
         return RunFolder(Path(), run, study_name or "motemo")
     opened = RunFolder.open(Path(run), storage=storage)
     return replace(opened, study_name=study_name) if study_name else opened
-
-
-def _target(folder: RunFolder, out: Path | None, *, narrowed: bool) -> RunFolder | None:
-    """Return where files go: nowhere unless asked, where it would replace the run's own front."""
-    from dataclasses import replace
-
-    if out is not None:
-        return replace(folder, path=out)
-    return None if narrowed or folder.path == Path() else folder
 
 
 def _emit(
@@ -378,7 +375,7 @@ def _emit(
     )
     for wanted, write in writers:
         if wanted:
-            _err.print(f"wrote {write(answer)}", style="dim", highlight=False, soft_wrap=True)
+            _note(f"wrote {write(answer)}")
     if onnx:
         _write_onnx(target, answer)
 
@@ -436,7 +433,7 @@ def measure(
         data=images,
         device=_create_device(device, threads),
         input_shape=_parse_shape(input_shape),
-        classes=classes or (images.classes if images else 10),
+        classes=classes if classes is not None else images.classes if images else 10,
         seed=seed,
         train_device=train_device,
     )
@@ -488,7 +485,8 @@ def _records_table(records: Sequence[dict[str, Any]]) -> Table:
             else f"{record[k]:,}"
             for k in ("value", "low", "high")
         ]
-        table.add_row(escape(record["arch"]), record["objective"], *numbers, record["unit"])
+        texts = [escape(str(record[k])) for k in ("arch", "objective")]
+        table.add_row(*texts, *numbers, record["unit"])
     return table
 
 
@@ -592,6 +590,12 @@ def main() -> None:
         _fail(str(error), EXIT_USAGE)
     except MotemoError as error:
         _fail(str(error), EXIT_FAILED)
+    except OSError as error:
+        _fail(
+            f"{error}. What the study holds is safe: once this is mended, run the same command "
+            "again, or 'motemo front' for the files.",
+            EXIT_FAILED,
+        )
 
 
 def _fail(message: str, status: int) -> None:

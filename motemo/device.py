@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -43,10 +44,14 @@ class TimingProtocol:
                 "A timing protocol needs min_runs and max_runs of at least 1 and warmup_runs of at "
                 f"least 0; got {self.min_runs}, {self.max_runs} and {self.warmup_runs}."
             )
-        if min(self.max_seconds, self.relative_precision) <= 0:
+        if not (0 < self.max_seconds < math.inf and 0 < self.relative_precision < math.inf):
             raise SettingsError(
-                "A timing protocol needs max_seconds and relative_precision above 0; got "
+                "A timing protocol needs finite max_seconds and relative_precision above 0; got "
                 f"{self.max_seconds} and {self.relative_precision}."
+            )
+        if not 0 <= self.warmup_ms < math.inf:
+            raise SettingsError(
+                f"A timing protocol needs finite warmup_ms of at least 0; got {self.warmup_ms}."
             )
 
 

@@ -10,6 +10,7 @@ import optuna
 
 from motemo import records
 from motemo.constraint import Constraint
+from motemo.errors import SettingsError
 from motemo.objective import Failure, Measurement, Objective, Outcome, Stage
 from motemo.space import Architecture, Space
 
@@ -133,6 +134,11 @@ def _measure(candidates: Sequence[Candidate], objective: Objective) -> None:
     if not candidates:
         return
     outcomes = objective.evaluate([candidate.architecture for candidate in candidates])
+    if len(outcomes) != len(candidates):
+        raise SettingsError(
+            f"The objective {objective.name!r} returned {len(outcomes)} outcomes for "
+            f"{len(candidates)} architectures; it must return one each, in order."
+        )
     for candidate, outcome in zip(candidates, outcomes, strict=True):
         checked = _finite(outcome)
         if isinstance(checked, Failure):
@@ -143,7 +149,9 @@ def _measure(candidates: Sequence[Candidate], objective: Objective) -> None:
 
 
 def _finite(outcome: Outcome) -> Outcome:
-    if isinstance(outcome, Measurement) and not math.isfinite(outcome.value):
+    if isinstance(outcome, Measurement) and not (
+        isinstance(outcome.value, int | float) and math.isfinite(outcome.value)
+    ):
         return Failure(f"the value is {outcome.value}")
     return outcome
 

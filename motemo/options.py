@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass, replace
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, get_args, get_type_hints
 
 from motemo.errors import SettingsError
+
+_SIMPLE = {bool: "bool", int: "int", float: "float", str: "str", NoneType: "null"}
 
 
 def parse_option(text: str) -> tuple[str, tuple[str, ...], object]:
@@ -53,11 +56,19 @@ def with_option(value: Any, path: Sequence[str], new: object, *, shown: str) -> 
     old = getattr(value, name)
     if rest:
         return replace(value, **{name: with_option(old, rest, new, shown=shown)})
-    if isinstance(old, float) and type(new) is int:
+    hint = get_type_hints(type(value))[name]
+    allowed = get_args(hint) if isinstance(hint, UnionType) else (type(old),)
+    if float in allowed and type(new) is int:
         new = float(new)
-    if old is not None and new is not None and type(old) is not type(new):
+    kinds = [_SIMPLE[kind] for kind in allowed if kind in _SIMPLE]
+    if not set(kinds) - {"null"}:
         raise SettingsError(
-            f"The option {shown!r} needs a value of type {type(old).__name__}, such as {old!r}; "
-            f"got {new!r}."
+            f"The option {shown!r} cannot be set by a text. Set one of its own fields, or use "
+            "Python."
+        )
+    if type(new) not in allowed:
+        raise SettingsError(
+            f"The option {shown!r} needs a value of type {' or '.join(kinds)}, such as "
+            f"{json.dumps(old)}; got {json.dumps(new)}."
         )
     return replace(value, **{name: new})

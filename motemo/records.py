@@ -79,8 +79,19 @@ def settings_of(
 
 
 def read_settings(study: optuna.Study) -> dict[str, Json] | None:
-    """Return the settings that a study was made with, or None if it holds none."""
+    """Return the settings that a study was made with, or None if it holds none.
+
+    Raises:
+        StorageError: They are none of this version of motemo.
+    """
     settings: dict[str, Json] | None = study.user_attrs.get(SETTINGS)
+    if settings is not None and not (
+        isinstance(settings, dict) and settings.get("format") == _FORMAT
+    ):
+        raise StorageError(
+            f"The study {study.study_name!r} has an attribute {SETTINGS!r} of another version or "
+            f"another program; format {_FORMAT} is needed. Use another study."
+        )
     return settings
 
 

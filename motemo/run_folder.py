@@ -15,7 +15,7 @@ from motemo.export import Exported, export_onnx
 from motemo.files import write_atomically
 from motemo.front import Front
 from motemo.records import stored_deployment
-from motemo.storage import without_password
+from motemo.storage import sqlite_url, without_password
 
 _MARKER = "run.json"
 _STUDY = "study.db"
@@ -66,7 +66,7 @@ class RunFolder:
     @property
     def storage_url(self) -> str:
         """URL of the storage."""
-        return self.storage or f"sqlite:///{self.path / _STUDY}"
+        return self.storage or sqlite_url(self.path / _STUDY)
 
     def check(self) -> None:
         """Raise unless the folder is free or holds this very run. Changes nothing.
@@ -74,11 +74,15 @@ class RunFolder:
         Raises:
             OutputError: It holds another run, or files that would be overwritten.
         """
-        if self.path.exists() and not self.path.is_dir():
+        try:
+            exists, folder = self.path.exists(), self.path.is_dir()
+            found = [name for name in _OURS if (self.path / name).exists()]
+        except OSError as error:
+            raise OutputError(f"Cannot use the output folder {self.path}: {error}.") from error
+        if exists and not folder:
             raise OutputError(f"The output folder {self.path} is a file. Choose a folder.")
         marker = _read_marker(self.path)
         if marker is None:
-            found = [name for name in _OURS if (self.path / name).exists()]
             if found:
                 raise OutputError(
                     f"The folder {self.path} holds {', '.join(found)} of something else, which "
@@ -109,9 +113,22 @@ class RunFolder:
             ) from error
 
     def _marker(self) -> dict[str, str | None]:
-        own = self.storage in (None, f"sqlite:///{self.path / _STUDY}")
+        own = self.storage in (None, sqlite_url(self.path / _STUDY))
         shown = None if own or self.storage is None else without_password(self.storage)
         return {"storage": shown, "study_name": self.study_name}
+
+    def check_free_for(self, run: RunFolder) -> None:
+        """Raise if the folder holds a run that is not this one. Changes nothing.
+
+        Raises:
+            OutputError: It does.
+        """
+        same = self.path.exists() and run.path.exists() and self.path.samefile(run.path)
+        if not same and _read_marker(self.path) is not None:
+            raise OutputError(
+                f"The folder {self.path} holds another run, whose files would be overwritten. "
+                "Choose another --out folder."
+            )
 
     def write_csv(self, front: Front) -> Path:
         """Write `front.csv`: one row per member."""
@@ -149,12 +166,19 @@ class RunFolder:
 
 def _read_marker(path: Path) -> dict[str, str | None] | None:
     file = path / _MARKER
-    if not file.exists():
-        return None
     try:
-        marker = json.loads(file.read_text())
-        return {"storage": marker["storage"], "study_name": marker["study_name"]}
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise OutputError(
-            f"Cannot read {file}: {error}. It is not of motemo, or damaged; choose another folder."
-        ) from error
+        marker = json.loads(file.read_text()) if file.exists() else None
+    except (OSError, ValueError) as error:
+        raise OutputError(_damaged(file, str(error))) from error
+    if marker is None:
+        return None
+    names = ("storage", "study_name")
+    if not isinstance(marker, dict) or not all(
+        name in marker and isinstance(marker[name], str | None) for name in names
+    ):
+        raise OutputError(_damaged(file, "it does not name a storage and a study"))
+    return {name: marker[name] for name in names}
+
+
+def _damaged(file: Path, reason: str) -> str:
+    return f"Cannot read {file}: {reason}. It is not of motemo, or damaged; choose another folder."

@@ -42,7 +42,13 @@ from motemo.front import Front
 from motemo.objective import Objective
 from motemo.registry import SAMPLERS
 from motemo.space import Json, Space
-from motemo.storage import create_study, exclusive, open_storage
+from motemo.storage import (
+    check_directions,
+    create_study,
+    exclusive,
+    explained,
+    open_storage,
+)
 
 DEFAULT_TRIALS = 40
 DEFAULT_BATCH_SIZE = 4
@@ -134,15 +140,16 @@ def search(
         StorageError: The storage cannot be opened, or the study is of something else.
         DeviceError: A device is not available.
     """
+    objectives = tuple(objectives)
     _check(objectives, trials=trials, batch_size=batch_size)
-    bounds = [Constraint.parse(text) for text in constraints]
+    bounds = _parse(constraints)
     check_constraints(bounds, [objective.name for objective in objectives])
     created, described = _create_sampler(sampler, seed=seed, population=population)
     settings = records.settings_of(
         space, objectives, bounds, sampler=described, seed=seed, batch_size=batch_size
     )
     opened = open_storage(storage) if isinstance(storage, str) else storage
-    with exclusive(storage):
+    with exclusive(storage), explained():
         study = create_study(
             opened,
             study_name,
@@ -152,6 +159,11 @@ def search(
         records.agree_on_settings(study, settings)
         _Loop(study, space, objectives, bounds, trials, batch_size, on_progress).run()
     return records.read_front(study, space=space)
+
+
+def _parse(constraints: Sequence[str]) -> list[Constraint]:
+    texts = [constraints] if isinstance(constraints, str) else constraints
+    return [Constraint.parse(text) for text in texts]
 
 
 def _check(objectives: Sequence[Objective], *, trials: int, batch_size: int) -> None:
@@ -166,10 +178,16 @@ def check_names(objectives: Sequence[Objective]) -> None:
     """Raise unless there is an objective and no name stands twice.
 
     Raises:
-        SettingsError: There is none, or two have one name.
+        SettingsError: There is none, two have one name, or a name is no word.
     """
     if not objectives:
         raise SettingsError("A search needs at least one objective; got none.")
+    for objective in objectives:
+        if not (isinstance(objective.name, str) and objective.name.isidentifier()):
+            raise SettingsError(
+                f"The name of an objective must be a word of letters, digits and _; "
+                f"got {objective.name!r}."
+            )
     repeated = [n for n, c in Counter(o.name for o in objectives).items() if c > 1]
     if repeated:
         raise SettingsError(
@@ -370,14 +388,16 @@ def trial_objective(
             with other settings.
         ConstraintError: A constraint is malformed or on something that is not measured.
     """
+    objectives = tuple(objectives)
     check_names(objectives)
-    bounds = [Constraint.parse(text) for text in constraints]
+    bounds = _parse(constraints)
     check_constraints(bounds, [objective.name for objective in objectives])
     settings = records.settings_of(space, objectives, bounds)
     one_at_a_time = Lock()
 
     def objective(trial: optuna.Trial) -> tuple[float, ...]:
         study = trial.study
+        check_directions(study, [each.direction for each in objectives])
         records.check_settings(study, settings)
         if records.read_settings(study) is None:
             study.set_user_attr(records.SETTINGS, settings)

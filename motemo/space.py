@@ -36,9 +36,10 @@ class Gene:
     choices: tuple[Choice, ...]
 
     def __post_init__(self) -> None:
-        if not self.choices or len(set(self.choices)) != len(self.choices):
+        odd = any(choice != choice for choice in self.choices)
+        if not self.choices or len(set(self.choices)) != len(self.choices) or odd:
             raise GenotypeError(
-                f"Gene {self.name!r} needs at least one choice and no choice twice; "
+                f"Gene {self.name!r} needs at least one choice, no choice twice and no NaN; "
                 f"got {self.choices!r}."
             )
 

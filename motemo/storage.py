@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
 from filelock import FileLock, Timeout
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from motemo.errors import StorageError
+from motemo.errors import SettingsError, StorageError
 from motemo.objective import Direction
 
 _SQLITE_TIMEOUT_S = 60
+_SECRET = re.compile("pass|pwd|secret|token|key", re.IGNORECASE)
+
+
+def sqlite_url(file: Path) -> str:
+    """Return the URL of an SQLite file.
+
+    Raises:
+        StorageError: The path has characters that a URL would read otherwise.
+    """
+    url = f"sqlite:///{file}"
+    if make_url(url).database != str(file) or "%" in url:
+        raise StorageError(
+            f"No storage URL can name {str(file)!r}: it has a '?' or a '%'. Choose another folder."
+        )
+    return url
 
 
 def without_password(url: str) -> str:
-    """Return a storage URL fit for messages and files."""
+    """Return a storage URL fit for messages and files: secrets are `***`."""
     try:
-        return make_url(url).render_as_string(hide_password=True)
+        parsed = make_url(url)
     except ArgumentError:
-        return url
+        return re.sub(r":[^:@/]*@", ":***@", url)
+    hidden = {key: "***" for key in parsed.query if _SECRET.search(key)}
+    return parsed.update_query_dict(hidden).render_as_string(hide_password=True)
 
 
 def open_storage(url: str, *, must_exist: bool = False) -> BaseStorage:
@@ -52,6 +71,28 @@ def open_storage(url: str, *, must_exist: bool = False) -> BaseStorage:
         raise StorageError(
             f"Cannot open the storage {shown!r}: {reason} Give a URL such as "
             "'sqlite:///runs/first/study.db' or 'postgresql+psycopg://user@host/database'."
+        ) from error
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn what a storage raises while it is used into an error that helps.
+
+    Raises:
+        StorageError: The storage is damaged, full, locked or gone.
+    """
+    try:
+        yield
+    except (StorageInternalError, SQLAlchemyError) as error:
+        reason = str(error.__cause__ or error).strip().splitlines()[0]
+        raise StorageError(
+            f"The storage cannot be used: {reason} What had been stored before is kept. Check that "
+            "it is whole, that there is space, and that no other program holds it."
+        ) from error
+    except UpdateFinishedTrialError as error:
+        raise StorageError(
+            "Another process works on the same study and has finished a trial of this one. One "
+            "process at a time searches a study."
         ) from error
 
 
@@ -94,7 +135,8 @@ def load_study(storage: str | BaseStorage, study_name: str) -> optuna.Study:
     if isinstance(storage, str):
         storage = open_storage(storage, must_exist=True)
     try:
-        return optuna.load_study(study_name=study_name, storage=storage)
+        with explained():
+            return optuna.load_study(study_name=study_name, storage=storage)
     except KeyError as error:
         names = [study.study_name for study in storage.get_all_studies()]
         raise StorageError(
@@ -111,12 +153,30 @@ def create_study(
 ) -> optuna.Study:
     """Create a study, or open the one of that name; None as storage means in memory.
 
-    Of one that exists, directions are not compared: see `records.agree_on_settings`.
+    Raises:
+        SettingsError: The study exists with other directions.
     """
-    return optuna.create_study(
+    study = optuna.create_study(
         storage=storage,
         study_name=study_name,
         directions=[StudyDirection[direction.name] for direction in directions],
         sampler=sampler,
         load_if_exists=True,
     )
+    check_directions(study, directions)
+    return study
+
+
+def check_directions(study: optuna.Study, directions: Sequence[Direction]) -> None:
+    """Raise unless a study optimises in these directions.
+
+    Raises:
+        SettingsError: It does not.
+    """
+    stored = [direction.name.lower() for direction in study.directions]
+    if stored != list(directions):
+        raise SettingsError(
+            f"The study {study.study_name!r} has the directions {', '.join(stored)}; the "
+            f"objectives need {', '.join(directions)}. Create it with these, or choose another "
+            "study name."
+        )

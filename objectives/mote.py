@@ -43,9 +43,16 @@ from motemo.objective import (
 )
 from motemo.objectives.calibration import MIN_TERMS, PUBLISHED, Calibration
 from motemo.objectives.terms import Terms, landscape_term, speed_term
-from motemo.objectives.trace import REFERENCE_RECIPE, Recipe, Trace, record_trace
+from motemo.objectives.trace import (
+    REFERENCE_RECIPE,
+    Recipe,
+    Trace,
+    record_trace,
+    torch_device,
+)
 from motemo.seeds import derive_seed
 from motemo.space import Architecture, Json, Shape, Space
+from motemo.spaces.function import FunctionSpace
 from motemo.spaces.nasbench201 import NasBench201
 
 SpeedCost: TypeAlias = Literal["none", "flops", "seconds"]
@@ -134,6 +141,7 @@ class Mote(Objective):
             )
         if self.retries < 0:
             raise SettingsError(f"retries cannot be negative; got {self.retries}. Give 0 or more.")
+        torch_device(self.train_device)
 
     @classmethod
     def reference(
@@ -246,7 +254,7 @@ class Mote(Objective):
 def _space_calibration(mote: Mote, space: Space) -> Calibration | Failure:
     """Return the constants of a space: published, or fitted to random architectures of it."""
     published = PUBLISHED.get(space.name)
-    if published is not None:
+    if published is not None and not isinstance(space, FunctionSpace):
         return published
     rng = np.random.default_rng(derive_seed("calibration", mote.seed, space.name))
     chosen: dict[str, Architecture] = {}
@@ -257,7 +265,7 @@ def _space_calibration(mote: Mote, space: Space) -> Calibration | Failure:
         if architecture.invalid_reason is None:
             chosen.setdefault(architecture.key, architecture.canonical)
     terms: list[Terms] = []
-    reason = "no valid architecture was drawn"
+    reason = "the space has no more"
     for architecture in chosen.values():
         try:
             scored = mote.score(architecture)
@@ -272,7 +280,7 @@ def _space_calibration(mote: Mote, space: Space) -> Calibration | Failure:
     if len(terms) < MIN_TERMS:
         return Failure(
             f"calibration failed: {len(terms)} of {len(chosen)} random architectures could be "
-            f"trained, {MIN_TERMS} are needed; the last reason: {reason}"
+            f"trained, {MIN_TERMS} are needed; the last reason: {reason}. Give Mote a calibration."
         )
     return Calibration.fit(terms)
 

@@ -63,6 +63,15 @@ class Recipe:
                 raise SettingsError(
                     f"The training recipe needs {name} of at least 1; got {getattr(self, name)}."
                 )
+        if not (self.learning_rate > 0 and math.isfinite(self.learning_rate)):
+            raise SettingsError(
+                f"The training recipe needs a learning_rate above 0; got {self.learning_rate}."
+            )
+        if not 0 <= self.label_smoothing < 1:
+            raise SettingsError(
+                "The training recipe needs label_smoothing of at least 0 and below 1; "
+                f"got {self.label_smoothing}."
+            )
         if self.landscape_images is not None and self.landscape_images < 1:
             raise SettingsError(
                 "The training recipe needs landscape_images of at least 1, or null (None) for all; "
@@ -133,7 +142,7 @@ def record_trace(
         enabled=True, benchmark=False, deterministic=True, allow_tf32=False
     )
     with seeded_torch(derive_seed("training", seed), train_device), single_threaded(), cudnn:
-        return _Trainer(network, images, labels, recipe, seed).trace()
+        return _Trainer(network, images, labels, data.classes, recipe, seed).trace()
 
 
 def torch_device(name: str) -> torch.device:
@@ -144,7 +153,7 @@ def torch_device(name: str) -> torch.device:
     """
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device)
+        torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError) as error:
         cuda = "cuda is available" if torch.cuda.is_available() else "cuda is not available"
         raise DeviceError(
@@ -159,6 +168,7 @@ class _Trainer:
     network: nn.Module
     images: torch.Tensor
     labels: torch.Tensor
+    classes: int
     recipe: Recipe
     seed: int
 
@@ -236,10 +246,14 @@ class _Trainer:
         return batches
 
     def _loss(self, batch: torch.Tensor) -> torch.Tensor:
+        logits = self.network(self.images[batch])
+        if logits.shape != (len(batch), self.classes):
+            raise ValueError(
+                f"the network must map {len(batch)} images to logits ({len(batch)}, "
+                f"{self.classes}); it returned {tuple(logits.shape)}"
+            )
         return F.cross_entropy(
-            self.network(self.images[batch]),
-            self.labels[batch],
-            label_smoothing=self.recipe.label_smoothing,
+            logits, self.labels[batch], label_smoothing=self.recipe.label_smoothing
         )
 
     @staticmethod

@@ -44,7 +44,8 @@ def tpe(*, seed: int = 0) -> BaseSampler:
 
 def gp(*, seed: int = 0) -> BaseSampler:
     """Gaussian process with expected hypervolume improvement."""
-    return PerTrialSeed(_quietly(lambda s: GPSampler(seed=s, deterministic_objective=True)), seed)
+    create = _quietly(lambda s: GPSampler(seed=s, deterministic_objective=True))
+    return PerTrialSeed(create, seed, never_repeat=True)
 
 
 def random(*, seed: int = 0) -> BaseSampler:

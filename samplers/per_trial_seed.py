@@ -27,10 +27,14 @@ class PerTrialSeed(BaseSampler):
     Attributes:
         create: Makes the sampler that decides, from a seed.
         seed: Seed of the study.
+        never_repeat: Draw at random instead of proposing once more what a trial with a lower
+            number has. For samplers that learn nothing from pruned duplicates and would propose
+            their optimum again and again.
     """
 
     create: Callable[[int], BaseSampler]
     seed: int
+    never_repeat: bool = False
 
     def _seeded(self, *parts: str | int) -> BaseSampler:
         return self.create(derive_seed("sampler", self.seed, *parts) % _SEED_RANGE)
@@ -50,7 +54,12 @@ class PerTrialSeed(BaseSampler):
             # The first to ask for a generation's parents gets them as selected, everyone later
             # by trial number: ask once, so that nobody depends on having been first.
             sampler.get_parent_population(study, sampler.get_trial_generation(study, trial))
-        return sampler.sample_relative(study, trial, search_space)
+        proposed = sampler.sample_relative(study, trial, search_space)
+        if self.never_repeat and proposed:
+            lower = (t for t in study.get_trials(deepcopy=False) if t.number < trial.number)
+            if any(proposed.items() <= t.params.items() for t in lower):
+                return {}
+        return proposed
 
     def sample_independent(
         self,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -199,6 +201,19 @@ BAD_SEARCHES: list[tuple[list[str], str]] = [
     (["--set", "mote.recipe.epochs=many"], "needs a value of type int"),
     (["--set", "mote.recipe.epochs=0"], "at least 1"),
     (["--set", "epochs=1"], "Malformed option"),
+    (["--set", "mote.calibration=5"], "cannot be set by a text"),
+    (["--set", "mote.recipe=null"], "cannot be set by a text"),
+    (["--set", "mote.recipe.landscape_images=few"], "needs a value of type int or null"),
+    (["--set", "mote.recipe.learning_rate=-1"], "learning_rate above 0"),
+    (["--set", "mote.retries=-1"], "retries cannot be negative"),
+    (["--set", "params.name=a b"], "must be a word"),
+    (["--set", "latency_ms.protocol.max_runs=0"], "max_runs of at least 1"),
+    (["--set", "latency_ms.protocol.warmup_ms=Infinity"], "finite warmup_ms"),
+    (["--classes", "0"], "at least 1 class"),
+    (["--threads", "9999"], "at most one per core"),
+    (["--out", "what?"], "'?' or a '%'"),
+    (["--out", "x" * 300], "Cannot use the output folder"),
+    (["--out", "damaged"], "does not name a storage"),
     (["--out", "notadb.db"], "is a file"),
 ]
 
@@ -211,6 +226,8 @@ def test_bad_input_ends_with_status_2_and_changes_nothing(
 ) -> None:
     (tmp_path / "notadb.db").write_text("this is no database " * 100)
     (tmp_path / "empty").mkdir()
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged/run.json").write_text('{"storage": 5, "study_name": ["a"]}')
     for name in ("one/a", "corrupt/a", "corrupt/b"):
         (tmp_path / name).mkdir(parents=True)
         Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / name / "good.png")
@@ -332,6 +349,76 @@ def test_a_failing_front_and_an_unknown_run_are_explained(run: Run, tmp_path: Pa
     assert gone.status == 2
     assert "does not exist" in gone.err
     assert _files(tmp_path) == {}
+
+
+def test_another_run_is_not_overwritten_by_a_front(
+    finished: Path, run: Run, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    run("search", "--objective", "params", "--trials", "1", "--out", str(other))
+    before = _files(other)
+    refused = run("front", str(finished), "--csv", "--onnx", "--out", str(other))
+    assert refused.status == 2
+    assert "holds another run" in refused.err
+    assert _files(other) == before
+    assert run("front", str(finished), "--html", "--out", str(tmp_path / "report")).status == 0
+    assert (tmp_path / "report/front.html").exists()
+
+
+def test_markup_in_a_path_is_text(run: Run, tmp_path: Path) -> None:
+    odd = "[/red] :secret: ü"
+    result = run("search", "--objective", "params", "--trials", "1", "--out", odd)
+    assert result.status == 0
+    assert f"wrote {odd}/front.csv" in result.err
+    assert (tmp_path / odd / "front.csv").exists()
+
+
+def test_the_run_in_this_folder_is_shown(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("search", "--objective", "params", "--trials", "1", "--out", "here")
+    monkeypatch.chdir(tmp_path / "here")
+    (tmp_path / "here/front.html").unlink()
+    assert run("front", ".", "--html").status == 0
+    assert (tmp_path / "here/front.html").exists()
+
+
+def test_a_damaged_study_is_explained(run: Run, tmp_path: Path) -> None:
+    command = ["search", "--objective", "params", "--trials", "8", "--out", "here"]
+    run(*command)
+    study = tmp_path / "here/study.db"
+    content = bytearray(study.read_bytes())
+    content[8192:] = b"\x55" * len(content[8192:])
+    study.write_bytes(content)
+    for result in (run(*command), run("front", "here")):
+        assert result.status == 2
+        assert "storage" in result.err
+        assert "Traceback" not in result.err
+
+
+def test_a_full_disk_is_explained(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    command = ["search", "--objective", "params", "--trials", "1", "--out", "here"]
+    run(*command)
+    before = (tmp_path / "here/front.csv").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        result = run("front", "here", "--csv")
+    assert result.status == 1
+    assert "No space left" in result.err
+    assert (tmp_path / "here/front.csv").read_bytes() == before
+    assert not list((tmp_path / "here").glob(".front*"))
+
+
+def test_an_unavailable_device_leaves_nothing_behind(run: Run, tmp_path: Path) -> None:
+    for flags in (["--device", "cuda"], ["--train-device", "meta"]):
+        result = run("search", *flags, "--out", "here")
+        assert result.status == 1
+        assert not (tmp_path / "here").exists()
 
 
 def test_the_default_storage_may_be_named(run: Run, tmp_path: Path) -> None:

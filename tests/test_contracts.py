@@ -100,9 +100,8 @@ def test_objective(name: str) -> None:
 
 @pytest.mark.parametrize("name", names(DEVICES))
 def test_device(name: str) -> None:
-    device = DEVICES.create(name)
     try:
-        check_device(device)
+        check_device(DEVICES.create(name))
     except DeviceError as error:
         if name == "cpu":
             raise

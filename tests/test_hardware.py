@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,14 +18,17 @@ from torch.nn import functional as F  # noqa: N812
 from motemo.counting import OperatorCounts, count_operators, count_parameters
 from motemo.device import Device, Timing, TimingProtocol
 from motemo.errors import DeviceError, EvaluationError, SettingsError
+from motemo.hardware.flops import Flops
 from motemo.hardware.latency import Latency
 from motemo.hardware.onnx_runtime import OnnxRuntimeDevice, cpu
+from motemo.hardware.params import Params
 from motemo.hardware.timing import median_interval, pinned, repetition_interval, time_runs
 from motemo.objective import Failure, Measurement
 from motemo.onnx import graph
 from motemo.onnx.graph import build_onnx
 from motemo.onnx.session import example_images, open_session
-from motemo.space import Json, Shape
+from motemo.space import Choice, Gene, Json, Shape
+from motemo.spaces.function import FunctionSpace
 from motemo.spaces.nasbench201 import NasBench201
 
 COLOUR: Shape = (3, 9, 7)
@@ -470,16 +474,28 @@ def test_latency_identity_names_host_runtime_and_protocol() -> None:
 
 
 def test_latency_without_its_device() -> None:
-    device = OnnxRuntimeDevice(name="none", provider="XyzzyExecutionProvider")
     with pytest.raises(DeviceError, match="XyzzyExecutionProvider"):
-        Latency(device=device).evaluate([ARCHITECTURE])
+        OnnxRuntimeDevice(name="none", provider="XyzzyExecutionProvider")
 
 
 def test_latency_of_what_cannot_be_built() -> None:
-    (outcome,) = Latency(device=cpu(), input_shape=(3, 0, 0)).evaluate([ARCHITECTURE])
-    assert isinstance(outcome, Failure)
+    def broken(chosen: Mapping[str, Choice], shape: Shape, classes: int) -> nn.Module:
+        raise RuntimeError("not this one")
+
+    space = FunctionSpace(name="broken", genes=(Gene("a", (1, 2)),), build_network=broken)
+    architecture = space.architecture('{"a":1}')
+    for objective in (Latency(device=cpu()), Flops(), Params()):
+        assert objective.evaluate([architecture]) == [Failure("RuntimeError: not this one")]
 
 
-def test_a_device_needs_a_thread() -> None:
-    with pytest.raises(SettingsError, match="at least one thread; got 0"):
-        cpu(threads=0)
+@pytest.mark.parametrize("options", [{"classes": 0}, {"input_shape": (3, 0, 8)}])
+def test_impossible_deployment(options: dict[str, Any]) -> None:
+    for create in (Params, Flops, partial(Latency, device=cpu())):
+        with pytest.raises(SettingsError, match=r"at least 1 class|three positive numbers"):
+            create(**options)
+
+
+@pytest.mark.parametrize("threads", [0, 10_000])
+def test_a_device_needs_a_possible_number_of_threads(threads: int) -> None:
+    with pytest.raises(SettingsError, match=f"at least one thread .*got {threads}"):
+        cpu(threads=threads)

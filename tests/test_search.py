@@ -19,6 +19,7 @@ from motemo import records
 from motemo.errors import ConstraintError, SettingsError, StorageError, UnknownNameError
 from motemo.objective import Direction, Outcome, Stage, evaluate_each
 from motemo.search_loop import FAILURE_PATIENCE, Progress
+from motemo.storage import without_password
 
 WIDTHS = (1, 2, 3, 4, 6, 8)
 
@@ -256,9 +257,50 @@ def test_a_study_of_other_settings_is_refused_and_named() -> None:
 
 def test_objectives_in_another_order_are_refused() -> None:
     storage = optuna.storages.InMemoryStorage()
-    motemo.search(TINY, [Counted(), motemo.Params()], trials=1, storage=storage)
+    space, objectives = motemo.NasBench201(), [motemo.Params(), motemo.Flops()]
+    motemo.search(space, objectives, trials=1, storage=storage)
     with pytest.raises(SettingsError, match="objectives: stored"):
-        motemo.search(TINY, [motemo.Params(), Counted()], trials=1, storage=storage)
+        motemo.search(space, objectives[::-1], trials=1, storage=storage)
+
+
+def test_a_study_of_other_directions_is_refused() -> None:
+    storage = optuna.storages.InMemoryStorage()
+    optuna.create_study(storage=storage, study_name="motemo", direction="maximize")
+    with pytest.raises(SettingsError, match="has the directions maximize"):
+        motemo.search(motemo.NasBench201(), [motemo.Params()], trials=1, storage=storage)
+    study = optuna.create_study(direction="maximize")
+    with pytest.raises(SettingsError, match="need minimize"):
+        study.optimize(motemo.trial_objective(TINY, [motemo.Params()]), n_trials=1)
+
+
+def test_settings_of_something_else_are_refused() -> None:
+    study = optuna.create_study()
+    study.set_user_attr(records.SETTINGS, "hello")
+    with pytest.raises(StorageError, match="another program"):
+        motemo.read_front(study)
+
+
+def test_gp_does_not_propose_the_same_again_and_again() -> None:
+    seen: list[Progress] = []
+    motemo.search(
+        motemo.NasBench201(),
+        [motemo.Params()],
+        trials=24,
+        sampler="gp",
+        on_progress=seen.append,
+    )
+    assert seen[-1].completed >= 24
+    assert seen[-1].trials["duplicate"] <= 24
+
+
+def test_an_objective_that_returns_too_little_is_named() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Short(Counted):
+        def evaluate(self, architectures: Sequence[motemo.Architecture]) -> list[Outcome]:
+            return []
+
+    with pytest.raises(SettingsError, match="'counted' returned 0 outcomes for 1"):
+        motemo.search(TINY, [Short()], trials=1)
 
 
 def test_two_searches_on_one_file_are_refused(tmp_path: Path) -> None:
@@ -314,12 +356,19 @@ def test_objectives_must_have_names_of_their_own() -> None:
         motemo.search(motemo.NasBench201(), [])
 
 
-def test_passwords_are_not_shown() -> None:
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:hunter2@127.0.0.1:1/x",
+        "postgresql://me@127.0.0.1:1/x?password=hunter2",
+        "me:hunter2@localhost/0",
+    ],
+)
+def test_passwords_are_not_shown(url: str) -> None:
     with pytest.raises(StorageError) as caught:
-        motemo.search(
-            motemo.NasBench201(), [motemo.Params()], storage="postgresql://me:secret@127.0.0.1:1/x"
-        )
-    assert "secret" not in str(caught.value)
+        motemo.search(motemo.NasBench201(), [motemo.Params()], storage=url)
+    assert "hunter2" not in str(caught.value)
+    assert "hunter2" not in without_password(url)
 
 
 def test_any_optuna_sampler_works_by_class_name_or_as_an_object() -> None:

@@ -17,6 +17,20 @@ VERSION: str = onnxruntime.__version__
 onnxruntime.set_default_logger_severity(3)  # errors only: its warnings name no remedy
 
 
+def require_provider(provider: str) -> None:
+    """Raise unless ONNX Runtime has an execution provider here.
+
+    Raises:
+        DeviceError: It has not.
+    """
+    available = onnxruntime.get_available_providers()
+    if provider not in available:
+        raise DeviceError(
+            f"ONNX Runtime here has no {provider}. Available: {', '.join(available)}. Install an "
+            "ONNX Runtime build with that provider, or choose another device."
+        )
+
+
 def open_session(
     model: onnx.ModelProto, *, provider: str = "CPUExecutionProvider", threads: int = 1
 ) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
@@ -28,12 +42,7 @@ def open_session(
         DeviceError: The execution provider is not installed here.
         EvaluationError: ONNX Runtime refuses the model.
     """
-    available = onnxruntime.get_available_providers()
-    if provider not in available:
-        raise DeviceError(
-            f"ONNX Runtime here has no {provider}. Available: {', '.join(available)}. Install an "
-            "ONNX Runtime build with that provider, or choose another device."
-        )
+    require_provider(provider)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -98,7 +98,8 @@ class LiveProgress:
                 highlight=False,
             )
         if stopped_early is not None:
-            self._console.print(f"[yellow]The search ended early:[/] {stopped_early}.")
+            note = f"The search ended early: {stopped_early}."
+            self._console.print(note, style="yellow", markup=False, highlight=False)
 
     def _is_news(self, share: float) -> bool:
         """Whether a tenth more is done than at the last line, or everything for the first time."""

@@ -42,6 +42,14 @@ class FunctionSpace(Space):
     invalid: Callable[[Mapping[str, Choice]], str | None] | None = field(default=None, repr=False)
     version: str = "1"
 
+    def __post_init__(self) -> None:
+        names = [gene.name for gene in self.genes]
+        if not names or len(set(names)) != len(names):
+            raise GenotypeError(
+                f"The space {self.name!r} needs at least one gene, each with a name of its own; "
+                f"got {', '.join(names) or 'none'}."
+            )
+
     def write(self, values: Mapping[str, Choice]) -> str:
         """Return the values as compact JSON."""
         chosen = {gene.name: values[gene.name] for gene in self.genes}
@@ -78,7 +86,7 @@ class FunctionSpace(Space):
 
     def invalid_reason(self, genotype: str) -> str | None:
         """Ask `invalid`."""
-        return None if self.invalid is None else self.invalid(self.read(genotype))
+        return (self.invalid(self.read(genotype)) or None) if self.invalid else None
 
     def build(self, genotype: str, *, input_shape: Shape, classes: int) -> nn.Module:
         """Call `build_network`."""
