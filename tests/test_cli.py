@@ -22,6 +22,7 @@ from PIL import Image
 
 from motemo import cli
 from motemo.export import check_equal
+from motemo.registry import DEVICES, OBJECTIVES, SAMPLERS, SPACES
 from motemo.spaces.nasbench201 import NasBench201
 
 CELL = "|nor_conv_3x3~0|+|nor_conv_3x3~0|skip_connect~1|+|skip_connect~0|none~1|none~2|"
@@ -336,7 +337,7 @@ def test_an_interrupted_search_says_how_to_go_on(tmp_path: Path) -> None:
 
 def test_every_registered_name_is_listed(run: Run) -> None:
     listing = run("list").out
-    for registry in (cli.SPACES, cli.OBJECTIVES, cli.SAMPLERS, cli.DEVICES):
+    for registry in (SPACES, OBJECTIVES, SAMPLERS, DEVICES):
         for entry in registry:
             assert entry.name in listing
 

@@ -1,0 +1,43 @@
+"""The command line as a whole: its commands, and how it ends."""
+
+from __future__ import annotations
+
+import typer
+
+from motemo.cli.console import fail
+from motemo.cli.front import front
+from motemo.cli.listing import list_names
+from motemo.cli.measure import measure
+from motemo.cli.search import search
+from motemo.errors import MotemoError, UsageError
+
+EXIT_FAILED, EXIT_USAGE = 1, 2
+
+app = typer.Typer(
+    name="motemo",
+    help="Find neural architectures that are accurate and cheap on your device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.command()(search)
+app.command()(front)
+app.command()(measure)
+app.command("list")(list_names)
+
+
+def main() -> None:
+    """Run the command line; bad input ends with status 2 and a message, never a traceback."""
+    try:
+        app(standalone_mode=True)
+    except UsageError as error:
+        fail(str(error), EXIT_USAGE)
+    except MotemoError as error:
+        fail(str(error), EXIT_FAILED)
+    except OSError as error:
+        fail(
+            f"{error}. What the study holds is safe: once this is mended, run the same command "
+            "again, or 'motemo front' for the files.",
+            EXIT_FAILED,
+        )

@@ -1,0 +1,115 @@
+"""`motemo front`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from motemo.cli.console import note, show
+from motemo.cli.export import write_onnx
+from motemo.errors import SettingsError
+
+if TYPE_CHECKING:
+    from motemo.front import Front
+    from motemo.run_folder import RunFolder
+
+
+def front(
+    *,
+    run: Annotated[str, typer.Argument(help="Folder of a run, or an Optuna storage URL.")],
+    constraint: Annotated[
+        list[str] | None,
+        typer.Option("--constraint", help="Narrow the front, as in 'latency_ms<=2'. Repeat."),
+    ] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV; write front.csv.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON; write front.json.")] = False,
+    html: Annotated[bool, typer.Option("--html", help="Write front.html.")] = False,
+    png: Annotated[bool, typer.Option("--png", help="Write front.png.")] = False,
+    onnx: Annotated[bool, typer.Option("--onnx", help="Write ONNX models.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Where to write.  [default: the run's folder]")
+    ] = None,
+    storage: Annotated[
+        str | None, typer.Option("--storage", help="Storage URL, if the run's has a password.")
+    ] = None,
+    study_name: Annotated[
+        str | None, typer.Option("--study-name", help="Study in the storage.")
+    ] = None,
+) -> None:
+    """Show the front of a run again, from its study alone.
+
+    [bold]Examples[/bold]
+
+      motemo front runs/search
+
+      motemo front runs/search --constraint "latency_ms<=2" --csv > small.csv
+
+      motemo front postgresql+psycopg://me@host/db --study-name motemo --html --out report
+    """
+    import optuna
+
+    from motemo.records import read_front
+    from motemo.storage import explained, load_study
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    folder = _source(run, storage=storage, study_name=study_name)
+    with explained():
+        answer = read_front(load_study(folder.storage_url, folder.study_name))
+    if constraint:
+        answer = answer.within(*constraint)
+    target: RunFolder | None = None if constraint or "://" in run else folder
+    if out is not None:
+        target = replace(folder, path=out)
+        target.check_free_for(folder)
+    _emit(answer, target, csv, as_json, html, png, onnx)
+
+
+def _source(run: str, *, storage: str | None, study_name: str | None) -> RunFolder:
+    """Return the folder and study that the user means by a folder or a storage URL."""
+    from motemo.run_folder import RunFolder
+
+    if "://" in run:
+        return RunFolder(Path(), run, study_name or "motemo")
+    opened = RunFolder.open(Path(run), storage=storage)
+    return replace(opened, study_name=study_name) if study_name else opened
+
+
+def _emit(
+    answer: Front,
+    target: RunFolder | None,
+    csv: bool,
+    as_json: bool,
+    html: bool,
+    png: bool,
+    onnx: bool,
+) -> None:
+    from motemo.rendering.files import to_csv, to_json
+
+    if target is None and (html or png or onnx):
+        raise SettingsError(
+            "Where to? A narrowed front does not replace the run's own files, and a storage URL "
+            "has no folder. Give --out FOLDER."
+        )
+    for wanted, text in ((csv, to_csv), (as_json, to_json)):
+        if wanted:
+            sys.stdout.write(text(answer).rstrip("\n") + "\n")
+    if not (csv or as_json):
+        show(answer)
+    if target is None:
+        return
+    writers: Sequence[tuple[bool, Callable[[Front], Path]]] = (
+        (csv, target.write_csv),
+        (as_json, target.write_json),
+        (html, target.write_html),
+        (png, target.write_png),
+    )
+    for wanted, write in writers:
+        if wanted:
+            note(f"wrote {write(answer)}")
+    if onnx:
+        write_onnx(target, answer)

@@ -1,0 +1,132 @@
+"""Options that several commands share, and what they are turned into."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from motemo.errors import SettingsError
+from motemo.registry import DEVICES, OBJECTIVES
+
+if TYPE_CHECKING:
+    from motemo.data.dataset import ImageData
+    from motemo.device import Device
+    from motemo.objective import Objective
+    from motemo.space import Shape
+
+SpaceName = Annotated[str, typer.Option("--space", help="Search space; see 'motemo list'.")]
+ObjectiveNames = Annotated[
+    list[str] | None,
+    typer.Option("--objective", help="What to evaluate; repeat it. See 'motemo list'."),
+]
+DataSource = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        help="Images to train on: digits, cifar10, cifar100, an .npz file (x_train, y_train), "
+        "or a folder with one sub-folder per class.",
+    ),
+]
+DataClasses = Annotated[
+    int | None,
+    typer.Option("--data-classes", help="Reduce the data to so many random classes."),
+]
+ImagesPerClass = Annotated[
+    int | None,
+    typer.Option("--images-per-class", help="Reduce the data to so many images of each class."),
+]
+ImageSize = Annotated[
+    str | None, typer.Option("--image-size", help="Resize the training images: 32 or 32x24.")
+]
+DeviceName = Annotated[
+    str, typer.Option("--device", help="Device whose cost counts; see 'motemo list'.")
+]
+Threads = Annotated[int, typer.Option("--threads", help="Threads of one inference on the device.")]
+TrainDevice = Annotated[
+    str, typer.Option("--train-device", help="torch device that trains: cpu, cuda, cuda:1.")
+]
+InputShape = Annotated[
+    str, typer.Option("--input-shape", help="Deployment shape, CxHxW, that costs are taken at.")
+]
+Classes = Annotated[
+    int | None,
+    typer.Option("--classes", help="Classes of the deployed network.  [default: the data's]"),
+]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
+Options = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="Set a field of an objective, as in --set mote.recipe.epochs=8. Repeat it.",
+    ),
+]
+
+
+def load_images(
+    source: str,
+    data_classes: int | None,
+    images_per_class: int | None,
+    image_size: str | None,
+    seed: int,
+) -> ImageData:
+    """Load the training images and reduce them."""
+    from motemo.data.pipeline import load_data
+
+    return load_data(
+        source,
+        image_size=None if image_size is None else _parse_size(image_size),
+        classes=data_classes,
+        images_per_class=images_per_class,
+        seed=seed,
+    )
+
+
+def create_device(name: str, threads: int) -> Device:
+    """Create the device whose cost counts."""
+    device: Device = DEVICES.create(name, offered={"threads": threads})
+    return device
+
+
+def create_objectives(
+    names: Sequence[str], options: Sequence[str], **offered: object
+) -> list[Objective]:
+    """Create objectives by name; each takes from what is offered what it has a field for."""
+    from motemo.options import parse_option, with_option
+
+    created: dict[str, Objective] = {}
+    for name in names:
+        if name in created:
+            raise SettingsError(f"The objective {name!r} is given more than once. Give it once.")
+        created[name] = OBJECTIVES.create(name, offered=offered)
+    for text in options:
+        name, path, value = parse_option(text)
+        if name not in created:
+            raise SettingsError(
+                f"The option {text!r} is for {name!r}, which is not an objective here. "
+                f"Objectives: {', '.join(created)}."
+            )
+        created[name] = with_option(created[name], path, value, shown=text)
+    return list(created.values())
+
+
+def parse_shape(text: str) -> Shape:
+    """Read `CxHxW`."""
+    numbers = _numbers(text)
+    if len(numbers) != 3:
+        raise SettingsError(f"Malformed input shape {text!r}. Write CxHxW, as in 3x32x32.")
+    return numbers[0], numbers[1], numbers[2]
+
+
+def _parse_size(text: str) -> tuple[int, int]:
+    numbers = _numbers(text)
+    if len(numbers) not in (1, 2):
+        raise SettingsError(f"Malformed image size {text!r}. Write 32 or 32x24 (height x width).")
+    return numbers[0], numbers[-1]
+
+
+def _numbers(text: str) -> list[int]:
+    parts = text.lower().split("x")
+    good = all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts)
+    return [int(part) for part in parts] if good else []
