@@ -23,6 +23,7 @@ from motemo.spaces.nasbench201 import (
     PUBLISHED_TOPOLOGIES,
     NasBench201,
     Operations,
+    edges_of,
     read_operations,
     topology,
     write_operations,
@@ -238,7 +239,8 @@ def handed_out(base: list[int], groups: list[list[int]]) -> Iterator[list[int]]:
 
 
 def real_cell(operations: Operations) -> Cell:
-    return Cell(operations, WIDTH, Normalization()).double().eval().requires_grad_(False)
+    edges = edges_of(write_operations(operations))
+    return Cell(edges, WIDTH, Normalization()).double().eval().requires_grad_(False)
 
 
 def basis() -> torch.Tensor:

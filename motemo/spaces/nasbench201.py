@@ -89,7 +89,7 @@ class NasBench201(Space):
         from motemo.spaces.nasbench201_network import full_network
 
         return full_network(
-            read_operations(genotype),
+            edges_of(genotype),
             in_channels=input_shape[0],
             channels=self.channels,
             cells=self.cells,
@@ -100,9 +100,7 @@ class NasBench201(Space):
         """Return the published reduced architecture: two cells of 32 channels."""
         from motemo.spaces.nasbench201_network import reduced_network
 
-        return reduced_network(
-            read_operations(genotype), in_channels=input_shape[0], classes=classes
-        )
+        return reduced_network(edges_of(genotype), in_channels=input_shape[0], classes=classes)
 
     def identity(self) -> dict[str, Json]:
         """Name and macro skeleton."""
@@ -137,6 +135,12 @@ def read_operations(genotype: str) -> Operations:
             f"'|op~0|+|op~0|op~1|+|op~0|op~1|op~2|', for example '{_EXAMPLE}'."
         )
     return operations
+
+
+def edges_of(genotype: str) -> list[tuple[int, int, str]]:
+    """Return source, target and operation of every edge."""
+    operations = read_operations(genotype)
+    return [(source, target, op) for (source, target), op in zip(EDGES, operations, strict=True)]
 
 
 def topology(genotype: str) -> str:

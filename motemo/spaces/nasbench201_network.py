@@ -6,12 +6,15 @@ architecture: widths, pooling, normalisation and initialisation of its reference
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import nn
 
-from motemo.spaces.nasbench201 import EDGES, Operations
+Edges: TypeAlias = Sequence[tuple[int, int, str]]
+"""Source node, target node and operation of each edge of a cell of four nodes."""
 
 REDUCED_CHANNELS = 32
 
@@ -55,11 +58,11 @@ def _operation(name: str, channels: int, norm: Normalization) -> nn.Module:
 class Cell(nn.Module):
     """One cell, `(N, C, H, W)` to the same shape, exactly as written, dead edges included."""
 
-    def __init__(self, operations: Operations, channels: int, norm: Normalization) -> None:
+    def __init__(self, edges: Edges, channels: int, norm: Normalization) -> None:
         super().__init__()
         self.edges = nn.ModuleDict()
         self.incoming: list[list[tuple[int, str]]] = [[], [], []]
-        for (source, target), name in zip(EDGES, operations, strict=True):
+        for source, target, name in edges:
             if name != "none":
                 edge = f"{source}_{target}"
                 self.edges[edge] = _operation(name, channels, norm)
@@ -101,7 +104,7 @@ def _stem(in_channels: int, channels: int, norm: Normalization) -> nn.Sequential
 
 
 def full_network(
-    operations: Operations, *, in_channels: int, channels: int, cells: int, classes: int
+    edges: Edges, *, in_channels: int, channels: int, cells: int, classes: int
 ) -> nn.Sequential:
     """Return the published skeleton around the cell."""
     layers: list[nn.Module] = [_stem(in_channels, channels, PUBLISHED)]
@@ -110,7 +113,7 @@ def full_network(
         if stage:
             layers.append(Reduction(width, 2 * width, PUBLISHED))
             width *= 2
-        layers += [Cell(operations, width, PUBLISHED) for _ in range(cells)]
+        layers += [Cell(edges, width, PUBLISHED) for _ in range(cells)]
     layers += [
         nn.Sequential(PUBLISHED.layer(width), nn.ReLU()),
         nn.AdaptiveAvgPool2d(1),
@@ -120,14 +123,14 @@ def full_network(
     return nn.Sequential(*layers)
 
 
-def reduced_network(operations: Operations, *, in_channels: int, classes: int) -> nn.Sequential:
+def reduced_network(edges: Edges, *, in_channels: int, classes: int) -> nn.Sequential:
     """Return stem, cell, 4x4 average pooling, cell, global pooling, classifier."""
     width = REDUCED_CHANNELS
     network = nn.Sequential(
         _stem(in_channels, width, REDUCED),
-        Cell(operations, width, REDUCED),
+        Cell(edges, width, REDUCED),
         nn.AvgPool2d(4, ceil_mode=True),
-        Cell(operations, width, REDUCED),
+        Cell(edges, width, REDUCED),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
         nn.Linear(width, classes),
