@@ -159,6 +159,7 @@ class Mote(Objective):
         """
         return cls(
             data=data,
+            name="mote_reference",
             recipe=REFERENCE_RECIPE,
             speed_cost="seconds",
             calibration=calibration,
@@ -294,7 +295,7 @@ def _yardstick_seconds(mote: Mote) -> float:
     yardstick = NasBench201().architecture(YARDSTICK)
     network = yardstick.build_reduced(input_shape=mote.data.image_shape, classes=mote.data.classes)
     two_epochs = replace(
-        mote.recipe, epochs=2, landscape_intervals=1, landscape_mode="evaluate", landscape_images=1
+        mote.recipe, epochs=2, landscape_intervals=1, landscape_mode="evaluate", landscape_images=2
     )
     trace = record_trace(
         network, mote.data, recipe=two_epochs, seed=0, train_device=mote.train_device
