@@ -50,10 +50,12 @@ class RunFolder:
             StorageError: The run's storage URL is needed.
         """
         marker = _read_marker(path)
+        if marker is None and (path / _STUDY).exists():
+            return cls(path, storage)
         if marker is None:
             raise OutputError(
-                f"There is no motemo run in {path}: it has no {_MARKER}. Give the --out folder "
-                "of a search, or a storage URL."
+                f"There is no motemo run in {path}: it has neither {_MARKER} nor {_STUDY}. Give "
+                "the --out folder of a search, or a storage URL."
             )
         kept = marker["storage"]
         if storage is None and kept is not None and "***" in kept:

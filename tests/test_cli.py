@@ -427,3 +427,15 @@ def test_the_default_storage_may_be_named(run: Run, tmp_path: Path) -> None:
     assert run(*flags).status == 0
     assert run(*flags, "--storage", "sqlite:///here/study.db").status == 0
     assert json.loads((tmp_path / "here/run.json").read_text())["storage"] is None
+
+
+def test_a_run_without_its_marker_is_still_shown(run: Run, tmp_path: Path) -> None:
+    run("search", "--objective", "params", "--trials", "1", "--out", "here")
+    (tmp_path / "here/run.json").unlink()
+    assert run("front", "here", "--csv").out == (tmp_path / "here/front.csv").read_text()
+
+
+def test_two_documents_on_standard_output_are_refused(finished: Path, run: Run) -> None:
+    refused = run("front", str(finished), "--csv", "--json")
+    assert refused.status == 2
+    assert refused.out == ""

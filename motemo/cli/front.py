@@ -32,7 +32,12 @@ def front(
     png: Annotated[bool, typer.Option("--png", help="Write front.png.")] = False,
     onnx: Annotated[bool, typer.Option("--onnx", help="Write ONNX models.")] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Where to write.  [default: the run's folder]")
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Where to write; needed with --constraint or a storage URL.  "
+            "[default: the run's folder]",
+        ),
     ] = None,
     storage: Annotated[
         str | None, typer.Option("--storage", help="Storage URL, if the run's has a password.")
@@ -90,6 +95,8 @@ def _emit(
 ) -> None:
     from motemo.rendering.files import to_csv, to_json
 
+    if csv and as_json:
+        raise SettingsError("Standard output holds one document: give --csv or --json, not both.")
     if target is None and (html or png or onnx):
         raise SettingsError(
             "Where to? A narrowed front does not replace the run's own files, and a storage URL "

@@ -54,7 +54,7 @@ def search(
     ] = "nsga2",
     trials: Annotated[
         int,
-        typer.Option("--trials", help="Completed evaluations in all; a batch is finished."),
+        typer.Option("--trials", help="At least so many completed evaluations in all."),
     ] = 40,
     seed: Seed = 0,
     constraint: Annotated[

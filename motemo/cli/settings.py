@@ -35,10 +35,18 @@ DataClasses = Annotated[
 ]
 ImagesPerClass = Annotated[
     int | None,
-    typer.Option("--images-per-class", help="Reduce the data to so many images of each class."),
+    typer.Option(
+        "--images-per-class",
+        help="Reduce the data to so many images of each class, at most the smallest class.",
+    ),
 ]
 ImageSize = Annotated[
-    str | None, typer.Option("--image-size", help="Resize the training images: 32 or 32x24.")
+    str | None,
+    typer.Option(
+        "--image-size",
+        help="Resize the training images: 32, or 32x24 (height x width). Folders of mixed sizes "
+        "become 32x32.",
+    ),
 ]
 DeviceName = Annotated[
     str, typer.Option("--device", help="Device whose cost counts; see 'motemo list'.")

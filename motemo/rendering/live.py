@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from datetime import timedelta
 from types import TracebackType
@@ -17,10 +18,11 @@ from motemo.rendering.table import front_table
 _SKIPPED = ("duplicate", "infeasible", "invalid", "failed")
 _ROWS = 12
 _QUIET_SHARE = 0.1
+_QUIET_SECONDS = 15.0
 
 
 class LiveProgress:
-    """A live display on a terminal; elsewhere, a line whenever a tenth more is done.
+    """A live display on a terminal; elsewhere, a line for each tenth, and every 15 seconds.
 
     A context manager; `update` before entering it is an error of the caller.
 
@@ -41,6 +43,7 @@ class LiveProgress:
         )
         self._task = self._bar.add_task("search", left="")
         self._printed = -1.0
+        self._printed_at = time.monotonic()
 
     def __enter__(self) -> LiveProgress:
         self.started = True
@@ -92,7 +95,7 @@ class LiveProgress:
                 parts.append(front_table(front, architectures=False))
             self._live.update(Group(*parts))
         elif self._is_news(done / wanted):
-            self._printed = done / wanted
+            self._printed, self._printed_at = done / wanted, time.monotonic()
             self._console.print(
                 f"{done}/{wanted} evaluated, {status}" + (f", {left}" if left else ""),
                 highlight=False,
@@ -102,5 +105,6 @@ class LiveProgress:
             self._console.print(note, style="yellow", markup=False, highlight=False)
 
     def _is_news(self, share: float) -> bool:
-        """Whether a tenth more is done than at the last line, or everything for the first time."""
-        return share >= self._printed + _QUIET_SHARE or share >= 1 > self._printed
+        """Whether a tenth more is done than at the last line, everything, or time has passed."""
+        late = time.monotonic() - self._printed_at >= _QUIET_SECONDS
+        return late or share >= self._printed + _QUIET_SHARE or share >= 1 > self._printed

@@ -29,7 +29,10 @@ def constraint_note(front: Front) -> str:
     """Say which constraints hold, or that none of the architectures keeps them."""
     bounds = ", ".join(str(constraint) for constraint in front.constraints)
     if not front.feasible:
-        return f"Infeasible: none keeps {bounds}. These violate the constraints least."
+        return (
+            f"Infeasible: none keeps {bounds}. Shown are trade-offs between the violation and the "
+            "objectives."
+        )
     return f"Constraints: {bounds}." if bounds else ""
 
 
