@@ -227,8 +227,8 @@ class _Loop:
         self.completed_before = self._tally(self._trials())["completed"]
         self._report()
         while True:
+            self._complete_rescue(self._trials())
             trials = self._trials()
-            self._complete_rescue(trials)
             if not self._unfinished(trials):
                 stop = self._stop_reason(trials)
                 if stop is not None and self._rescue(trials):
@@ -300,14 +300,13 @@ class _Loop:
             self._enqueue_rescue(trial)
         return bool(chosen)
 
-    def _complete_rescue(self, trials: list[FrozenTrial]) -> None:
+    def _complete_rescue(self, trials: Sequence[FrozenTrial]) -> None:
         """Enqueue what a process that died while enqueueing a batch of rescues left out."""
         begun = len(trials) % self.batch_size
         last = trials[len(trials) - begun :]
         if begun and all(records.RESCUES in trial.user_attrs for trial in last):
             for trial in self._least_violating(trials[:-begun])[begun:]:
                 self._enqueue_rescue(trial)
-            trials[:] = self._trials()
 
     def _least_violating(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
         """Return up to a batch of infeasible trials that have not been rescued, best first."""
