@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from motemo.objective import Failure as Failure
     from motemo.objective import Measurement as Measurement
     from motemo.objective import Objective as Objective
+    from motemo.objective import Skipped as Skipped
     from motemo.objective import Stage as Stage
     from motemo.objectives.mote import Mote as Mote
     from motemo.records import read_front as read_front
@@ -59,6 +60,7 @@ _HOMES = {
     "NasBench201": "spaces.nasbench201",
     "Objective": "objective",
     "Params": "hardware.params",
+    "Skipped": "objective",
     "Space": "space",
     "Stage": "objective",
     "cpu": "hardware.onnx_runtime",

@@ -11,7 +11,7 @@ import optuna
 from motemo import records
 from motemo.constraint import Constraint
 from motemo.errors import SettingsError
-from motemo.objective import Failure, Measurement, Objective, Outcome, Stage
+from motemo.objective import Failure, Measurement, Objective, Outcome, Skipped, Stage
 from motemo.space import Architecture, Space
 
 
@@ -143,6 +143,9 @@ def _measure(candidates: Sequence[Candidate], objective: Objective) -> None:
         checked = _finite(outcome)
         if isinstance(checked, Failure):
             candidate.failed = f"{objective.name}: {checked.reason}"
+        elif isinstance(checked, Skipped):
+            candidate.pruned = f"skipped: {objective.name}: {checked.reason}"
+            records.write_skipped(candidate.trial, objective, checked)
         else:
             candidate.measurements[objective.name] = checked
             records.write_measurement(candidate.trial, objective, checked)

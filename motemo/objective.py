@@ -68,7 +68,23 @@ class Failure:
     reason: str
 
 
-Outcome: TypeAlias = Measurement | Failure
+@dataclass(frozen=True)
+class Skipped:
+    """An evaluation that was not carried through on purpose; in a study, a pruned trial.
+
+    A table that lacks the architecture, or a training that was stopped because it could not enter
+    the front. It is no value: it is never reused and never counts as an evaluation.
+
+    Attributes:
+        reason: Why, for people.
+        record: What was found out until then, JSON-able.
+    """
+
+    reason: str
+    record: Mapping[str, Json] = field(default_factory=dict)
+
+
+Outcome: TypeAlias = Measurement | Failure | Skipped
 
 
 class Objective(ABC):

@@ -10,6 +10,7 @@ In each trial's user attributes:
     measurement:<name>      value, unit, low, high and record of one objective, and a digest of
                             the objective's identity
     duplicate_of            number of the earlier trial with the same key
+    skipped:<name>          record of an evaluation of one objective that was not carried through
     rescues                 number of the infeasible trial that this one evaluates nevertheless
     reason                  why the trial was pruned or failed
 """
@@ -31,7 +32,7 @@ from optuna.trial import FrozenTrial, TrialState
 from motemo.constraint import Constraint
 from motemo.errors import SettingsError, StorageError, UnknownNameError
 from motemo.front import Axis, Front, Member
-from motemo.objective import Direction, Measurement, Objective
+from motemo.objective import Direction, Measurement, Objective, Skipped
 from motemo.registry import SPACES
 from motemo.space import Architecture, Json, Shape, Space
 
@@ -41,6 +42,7 @@ DUPLICATE_OF = "duplicate_of"
 RESCUES = "rescues"
 REASON = "reason"
 _MEASUREMENT = "measurement:"
+_SKIPPED = "skipped:"
 _FORMAT = 1
 _UNCOMPARED = ("versions",)
 _PACKAGES = ("motemo", "torch", "optuna", "numpy", "onnxruntime")
@@ -178,6 +180,16 @@ def write_measurement(trial: optuna.Trial, objective: Objective, measurement: Me
             "record": dict(measurement.record),
         },
     )
+
+
+def write_skipped(trial: optuna.Trial, objective: Objective, skipped: Skipped) -> None:
+    """Store what an evaluation that was not carried through had found out."""
+    trial.set_user_attr(f"{_SKIPPED}{objective.name}", dict(skipped.record))
+
+
+def was_skipped(user_attrs: Mapping[str, Any]) -> bool:
+    """Return whether an evaluation of a trial was not carried through."""
+    return any(key.startswith(_SKIPPED) for key in user_attrs)
 
 
 def read_measurements(user_attrs: Mapping[str, Any]) -> dict[str, Measurement]:

@@ -67,7 +67,7 @@ class Progress:
     Attributes:
         wanted: Completed evaluations asked for.
         trials: Trials by state and reason: `completed`, `duplicate`, `infeasible`, `invalid`,
-            `failed`, `running`.
+            `skipped`, `failed`, `running`.
         front: The front so far.
         seconds: Seconds since this call began.
         completed_before: Evaluations that were complete when this call began.
@@ -144,7 +144,7 @@ def search(
     _check(objectives, trials=trials, batch_size=batch_size)
     bounds = _parse(constraints)
     check_constraints(bounds, [objective.name for objective in objectives])
-    created, described = _create_sampler(sampler, seed=seed, population=population)
+    created, described = _create_sampler(sampler, space, seed=seed, population=population)
     settings = records.settings_of(
         space, objectives, bounds, sampler=described, seed=seed, batch_size=batch_size
     )
@@ -197,7 +197,7 @@ def check_names(objectives: Sequence[Objective]) -> None:
 
 
 def _create_sampler(
-    sampler: str | BaseSampler, *, seed: int, population: int | None
+    sampler: str | BaseSampler, space: Space, *, seed: int, population: int | None
 ) -> tuple[BaseSampler, Json]:
     """Return the sampler and what the study remembers of it."""
     options = {} if population is None else {"population": population}
@@ -207,8 +207,9 @@ def _create_sampler(
                 "The population is a setting of samplers by name. Give it to the sampler itself."
             )
         return sampler, {"name": type(sampler).__name__}
-    created = SAMPLERS.create(sampler, offered={"seed": seed}, options=options)
-    defaults = {name: value for name, value in SAMPLERS.defaults(sampler).items() if name != "seed"}
+    offered = {"seed": seed, "space": space}
+    created = SAMPLERS.create(sampler, offered=offered, options=options)
+    defaults = {k: v for k, v in SAMPLERS.defaults(sampler).items() if k not in offered}
     return created, {"name": SAMPLERS.entry(sampler).name, **defaults, **options}
 
 
@@ -356,6 +357,8 @@ def _outcome(trial: FrozenTrial) -> str:
     if trial.state is TrialState.PRUNED:
         if records.GENOTYPE not in trial.user_attrs:
             return "invalid"
+        if records.was_skipped(trial.user_attrs):
+            return "skipped"
         return "duplicate" if records.DUPLICATE_OF in trial.user_attrs else "infeasible"
     return {TrialState.COMPLETE: "completed", TrialState.FAIL: "failed"}.get(trial.state, "running")
 

@@ -27,7 +27,7 @@ from torch import nn
 from motemo.counting import count_operators
 from motemo.device import Device, TimingProtocol
 from motemo.errors import GenotypeError, UnknownNameError
-from motemo.objective import Direction, Failure, Measurement, Objective, Outcome, Stage
+from motemo.objective import Direction, Failure, Measurement, Objective, Outcome, Skipped, Stage
 from motemo.onnx.graph import build_onnx
 from motemo.onnx.session import example_images, open_session
 from motemo.registry import SPACES
@@ -437,8 +437,8 @@ def _check_failure(objective: Objective, architectures: Sequence[Architecture]) 
         ) from error
     _require_measurement(outcomes[0], before)
     _require_measurement(outcomes[2], after)
-    if isinstance(outcomes[1], Failure):
-        _require(outcomes[1].reason.strip(), "A Failure must say what went wrong.")
+    if isinstance(outcomes[1], Failure | Skipped):
+        _require(outcomes[1].reason.strip(), "A Failure or Skipped must say why.")
 
 
 # Devices

@@ -454,3 +454,44 @@ def test_the_study_holds_what_rebuilds_the_front() -> None:
     assert measured.low <= measured.value <= measured.high
     assert measured.record["wall_ms"]
     assert study.metric_names == ["params", "latency_ms"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Odd(motemo.Objective):
+    """Knows the odd widths only."""
+
+    name: str = "odd"
+    unit: str = "channels"
+    direction: Direction = Direction.MAXIMIZE
+    stage: Stage = Stage.TRAIN
+
+    def evaluate(self, architectures: Sequence[motemo.Architecture]) -> list[Outcome]:
+        return evaluate_each(architectures, self._look_up)
+
+    def _look_up(self, architecture: motemo.Architecture) -> Outcome:
+        width = int(architecture.space.read(architecture.genotype)["width"])
+        if width % 2:
+            return motemo.Measurement.exact(width, self.unit)
+        return motemo.Skipped("it is even", {"width": width})
+
+    def identity(self) -> dict[str, Any]:
+        return {}
+
+
+def test_a_skipped_evaluation_is_a_pruned_trial_that_does_not_count() -> None:
+    storage = optuna.storages.InMemoryStorage()
+    reports: list[Progress] = []
+    front = motemo.search(
+        TINY, [Odd()], trials=3, sampler="random", storage=storage, on_progress=reports.append
+    )
+    widths = {TINY.read(m.architecture.genotype)["width"] for m in front.evaluated}
+    assert widths <= {1, 3}
+    skipped = [t for t in _studied(storage) if "skipped:odd" in t.user_attrs]
+    assert reports[-1].trials["skipped"] == len(skipped) > 0
+    for trial in skipped:
+        assert trial.state is TrialState.PRUNED
+        assert trial.user_attrs["reason"] == "skipped: odd: it is even"
+        assert trial.user_attrs["skipped:odd"] == {
+            "width": TINY.read(trial.user_attrs["genotype"])["width"]
+        }
+        assert "odd" not in records.read_measurements(trial.user_attrs)

@@ -112,7 +112,7 @@ def _measure_all(
 ) -> tuple[list[dict[str, Any]], list[str]]:
     from rich.progress import track
 
-    from motemo.objective import Failure
+    from motemo.objective import Failure, Skipped
 
     records, failures = [], []
     todo = [(a, o) for a in architectures for o in objectives]
@@ -121,7 +121,7 @@ def _measure_all(
     ):
         [outcome] = each.evaluate([architecture])
         record: dict[str, Any] = {"arch": architecture.genotype, "objective": each.name}
-        if isinstance(outcome, Failure):
+        if isinstance(outcome, Failure | Skipped):
             failures.append(f"{each.name} of {architecture.genotype} failed: {outcome.reason}")
             records.append(record | {"value": None, "unit": each.unit, "low": None, "high": None})
         else:

@@ -15,7 +15,7 @@ from rich.text import Text
 from motemo.front import Front
 from motemo.rendering.table import front_table
 
-_SKIPPED = ("duplicate", "infeasible", "invalid", "failed")
+_SKIPPED = ("duplicate", "infeasible", "invalid", "skipped", "failed")
 _ROWS = 12
 _QUIET_SHARE = 0.1
 _QUIET_SECONDS = 15.0
