@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from motemo.data.dataset import ImageData as ImageData
     from motemo.data.pipeline import load_data as load_data
     from motemo.device import Device as Device
+    from motemo.early_stopping import EarlyStopping as EarlyStopping
     from motemo.errors import MotemoError as MotemoError
     from motemo.front import Front as Front
     from motemo.hardware.flops import Flops as Flops
@@ -33,9 +34,13 @@ if TYPE_CHECKING:
     from motemo.objective import Skipped as Skipped
     from motemo.objective import Stage as Stage
     from motemo.objectives.mote import Mote as Mote
+    from motemo.objectives.table import TableLookup as TableLookup
+    from motemo.problem import NasProblem as NasProblem
     from motemo.records import read_front as read_front
+    from motemo.rescoring import rescore as rescore
     from motemo.search_loop import search as search
     from motemo.search_loop import trial_objective as trial_objective
+    from motemo.search_loop import work as work
     from motemo.space import Architecture as Architecture
     from motemo.space import Gene as Gene
     from motemo.space import Space as Space
@@ -47,6 +52,7 @@ _HOMES = {
     "Constraint": "constraint",
     "Device": "device",
     "Direction": "objective",
+    "EarlyStopping": "early_stopping",
     "Failure": "objective",
     "Flops": "hardware.flops",
     "Front": "front",
@@ -58,17 +64,21 @@ _HOMES = {
     "Mote": "objectives.mote",
     "MotemoError": "errors",
     "NasBench201": "spaces.nasbench201",
+    "NasProblem": "problem",
     "Objective": "objective",
     "Params": "hardware.params",
     "Skipped": "objective",
     "Space": "space",
     "Stage": "objective",
+    "TableLookup": "objectives.table",
     "cpu": "hardware.onnx_runtime",
     "cuda": "hardware.onnx_runtime",
     "load_data": "data.pipeline",
     "read_front": "records",
+    "rescore": "rescoring",
     "search": "search_loop",
     "trial_objective": "search_loop",
+    "work": "search_loop",
 }
 
 __all__ = sorted(_HOMES)

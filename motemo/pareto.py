@@ -39,6 +39,57 @@ def non_dominated(
     return mask
 
 
+def layers(values: NDArray[np.float64], directions: Sequence[Direction]) -> NDArray[np.intp]:
+    """Return the non-dominated layer of each row: 0 for the front, 1 for the next, and so on.
+
+    Args:
+        values: `(n, m)` finite values of n points in m objectives.
+        directions: `(m,)` which values are better.
+
+    Returns:
+        `(n,)` layers.
+
+    Reference: Deb et al., *A Fast and Elitist Multiobjective Genetic Algorithm: NSGA-II*, IEEE
+    TEC 2002.
+    """
+    from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
+
+    costs = _as_minimization(values, directions)
+    layer = np.zeros(len(costs), dtype=np.intp)
+    if len(costs):
+        for number, rows in enumerate(NonDominatedSorting().do(costs)):
+            layer[rows] = number
+    return layer
+
+
+def ranked(values: NDArray[np.float64], directions: Sequence[Direction]) -> NDArray[np.intp]:
+    """Return the rows in order, best first: by layer, within a layer the least crowded first.
+
+    With one objective, simply by value. Rows that nothing else tells apart stay in order.
+
+    Args:
+        values: `(n, m)` finite values of n points in m objectives.
+        directions: `(m,)` which values are better.
+
+    Returns:
+        `(n,)` positions of rows.
+
+    Reference: Deb et al., *A Fast and Elitist Multiobjective Genetic Algorithm: NSGA-II*, IEEE
+    TEC 2002.
+    """
+    from pymoo.operators.survival.rank_and_crowding.metrics import get_crowding_function
+
+    costs = _as_minimization(values, directions)
+    if len(directions) == 1:
+        return np.argsort(costs[:, 0], kind="stable")
+    layer = layers(values, directions)
+    crowding = np.zeros(len(costs))
+    for number in np.unique(layer):
+        rows = np.flatnonzero(layer == number)
+        crowding[rows] = get_crowding_function("cd").do(costs[rows])
+    return np.lexsort((-crowding, layer))
+
+
 def hypervolume(
     values: NDArray[np.float64], directions: Sequence[Direction], reference: Sequence[float]
 ) -> float:

@@ -176,12 +176,35 @@ SAMPLERS = Registry(
     "motemo.samplers",
     (
         Entry(
+            "motemo",
+            "motemo.samplers.by_name:motemo",
+            "motemo's own: screens candidates by what the finished trials have taught",
+            "SurrogateSampler",
+        ),
+        Entry(
             "nsga2",
             "motemo.samplers.by_name:nsga2",
             "Optuna's NSGA-II, the default",
             "NSGAIISampler",
         ),
         Entry("nsga3", "motemo.samplers.by_name:nsga3", "Optuna's NSGA-III", "NSGAIIISampler"),
+        Entry(
+            "pymoo_nsga2",
+            "motemo.samplers.by_name:pymoo_nsga2",
+            "pymoo's NSGA-II, which proposes nothing twice",
+            "PymooNSGAIISampler",
+        ),
+        Entry(
+            "mote_nas",
+            "motemo.samplers.by_name:mote_nas",
+            "MOTE-NAS's evolution: random architectures close to the best",
+            "MoteNASSampler",
+        ),
+        Entry(
+            "mote_nas_rs",
+            "motemo.samplers.by_name:mote_nas_rs",
+            "MOTE-NAS's random form: random, but nothing twice and nothing invalid",
+        ),
         Entry("tpe", "motemo.samplers.by_name:tpe", "Optuna's multi-objective TPE", "TPESampler"),
         Entry("gp", "motemo.samplers.by_name:gp", "Optuna's Gaussian process", "GPSampler"),
         Entry(

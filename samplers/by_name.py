@@ -17,10 +17,23 @@ from optuna.samplers import (
 
 from motemo.errors import SettingsError
 from motemo.samplers.per_trial_seed import PerTrialSeed
+from motemo.space import Space
 
 _MIN_POPULATION = 2
+DEFAULT_STARTUP = 16
 DEFAULT_POPULATION = 16
 """Optuna's own default, 50, would make random search of a short run."""
+
+
+def motemo(
+    *, space: Space | None = None, seed: int = 0, startup: int = DEFAULT_STARTUP
+) -> BaseSampler:
+    """Expected hypervolume improvement over a screened pool; `motemo.samplers.surrogate`."""
+    from motemo.samplers.surrogate import SurrogateSampler
+
+    if startup < 1:
+        raise SettingsError(f"The sampler needs at least 1 random trial at first; got {startup}.")
+    return SurrogateSampler(seed=seed, space=space, startup=startup)
 
 
 def nsga2(*, seed: int = 0, population: int = DEFAULT_POPULATION) -> BaseSampler:
@@ -35,6 +48,30 @@ def nsga3(*, seed: int = 0, population: int = DEFAULT_POPULATION) -> BaseSampler
     return PerTrialSeed(
         _quietly(lambda s: NSGAIIISampler(seed=s, population_size=population)), seed
     )
+
+
+def pymoo_nsga2(
+    *, space: Space | None = None, seed: int = 0, population: int = DEFAULT_POPULATION
+) -> BaseSampler:
+    """NSGA-II as pymoo has it, which proposes nothing twice. Blank and Deb, IEEE Access 2020."""
+    from motemo.samplers.pymoo_nsga2 import PymooNSGAIISampler
+
+    _check(population)
+    return PymooNSGAIISampler(seed=seed, population_size=population, space=space)
+
+
+def mote_nas(*, space: Space | None = None, seed: int = 0) -> BaseSampler:
+    """MOTE-NAS's evolution. Zhang et al., NeurIPS 2024."""
+    from motemo.samplers.mote_nas import MoteNASSampler
+
+    return MoteNASSampler(seed=seed, space=space)
+
+
+def mote_nas_rs(*, space: Space | None = None, seed: int = 0) -> BaseSampler:
+    """MOTE-NAS's random form: uniform, but valid and nothing twice. Zhang et al., NeurIPS 2024."""
+    from motemo.samplers.mote_nas import MoteNASSampler
+
+    return MoteNASSampler(seed=seed, space=space, evolve=False)
 
 
 def tpe(*, seed: int = 0) -> BaseSampler:

@@ -12,6 +12,7 @@ EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
 SAYS = {
     "quickstart": "ready to be trained",
     "optuna_study": "on motemo's front",
+    "pymoo_problem": "trained architectures are on the front",
     "own_space": "each equal to its torch network",
 }
 
