@@ -18,8 +18,8 @@ from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.spatial.distance import cdist
 from threadpoolctl import ThreadpoolController
 
-_LINEAR = (0.6, 2.0, 6.0)
-_LENGTHS = (1.0, 2.0, 4.0)
+_LINEAR = (1.0, 5.0)
+_LENGTHS = (1.5, 4.0)
 _NOISES = (1e-3, 1e-2, 1e-1)
 _TINY = 1e-12
 _POOLS = ThreadpoolController()

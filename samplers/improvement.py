@@ -75,11 +75,17 @@ def undominated_points(
         `(p, m)` points; `p <= count`.
     """
     drawn = qmc.Sobol(len(low), rng=rng).random(4 * count) * (high - low) + low
-    free = np.ones(len(drawn), dtype=np.bool_)
-    for row in front:
-        free &= ~(row <= drawn).all(axis=1)
-    points: Matrix = drawn[free][:count]
+    points: Matrix = drawn[~dominated(drawn, front)][:count]
     return points
+
+
+def dominated(points: Matrix, rows: Matrix) -> NDArray[np.bool_]:
+    """Return `(p,)` which points `(p, m)` one of the rows `(f, m)` dominates or equals."""
+    beaten = np.ones((len(rows), len(points)), dtype=np.bool_)
+    for j in range(points.shape[1]):
+        np.logical_and(beaten, rows[:, j, None] <= points[:, j], out=beaten)
+    found: NDArray[np.bool_] = beaten.any(axis=0)
+    return found
 
 
 def dominance_chance(mean: Matrix, deviation: Matrix, points: Matrix) -> Matrix:

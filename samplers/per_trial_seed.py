@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
@@ -35,6 +35,7 @@ class PerTrialSeed(BaseSampler):
     create: Callable[[int], BaseSampler]
     seed: int
     never_repeat: bool = False
+    _inferring: list[BaseSampler] = field(default_factory=list, init=False, repr=False)
 
     def _seeded(self, *parts: str | int) -> BaseSampler:
         return self.create(derive_seed("sampler", self.seed, *parts) % _SEED_RANGE)
@@ -42,8 +43,10 @@ class PerTrialSeed(BaseSampler):
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """Ask the sampler."""
-        return self._seeded(trial.number).infer_relative_search_space(study, trial)
+        """Ask the sampler; always the same one, which remembers how far it has read the study."""
+        if not self._inferring:
+            self._inferring.append(self.create(self.seed))
+        return self._inferring[0].infer_relative_search_space(study, trial)
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]

@@ -15,7 +15,7 @@ The first trials are random. From then on:
    times its probability to keep the constraints is proposed. Candidates under way count as if they
    had their expected values.
 
-Steps 1 and 2 are repeated whenever the number of finished trials has grown by a twentieth.
+Steps 1 and 2 are repeated whenever the number of finished trials has grown by a twelfth.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ from motemo.samplers.by_name import DEFAULT_STARTUP
 from motemo.samplers.duplicates import Duplicates
 from motemo.samplers.encoding import Encoding
 from motemo.samplers.gaussian_process import GaussianProcess
-from motemo.samplers.improvement import Scale, dominance_chance, undominated_points
+from motemo.samplers.improvement import Scale, dominance_chance, dominated, undominated_points
 from motemo.seeds import derive_seed
 from motemo.space import Space
 
 _POOL = 400
 _SHORTLIST = 96
-_POINTS = 512
+_POINTS = 256
 _MARGIN = 0.3
 _RANGE = 3.0  # distance of the ends of a range, when two choices are at distance 1
-_REFIT_SHARE = 20  # learn anew when the finished trials have grown by one in so many
-_MOST_LEARNED = 400  # trials that a process learns from; the time grows with the cube
+_REFIT_SHARE = 12  # learn anew when the finished trials have grown by one in so many
+_MOST_LEARNED = 300  # trials that a process learns from; the time grows with the cube
 _RANDOM_SHARE, _CROSSED_SHARE = 0.25, 0.4
 _MORE_MUTATIONS = 0.4
 _NUMBER_STEP = 0.15
@@ -168,8 +168,7 @@ class SurrogateSampler(BaseSampler):
         Made anew when their number has grown enough. It depends on these trials alone, not on when
         it is asked for.
         """
-        step = max(1, len(telling) // _REFIT_SHARE)
-        basis = telling[: len(telling) // step * step]
+        basis = telling[: _stage(len(telling))]
         if self._screen is None or self._screen.basis != basis:
             rng = np.random.default_rng(derive_seed("surrogate", self._seed, "pool", len(basis)))
             taken = {known.identity for known in others if known.number <= basis[-1].number}
@@ -187,6 +186,7 @@ class _Genomes:
         self._canonical = duplicates.canonical
         self._identity = duplicates.identity(encoding.search_space.keys())
         self._identities: dict[bytes, Hashable | None] = {}
+        self._canonical_rows: dict[Hashable | None, Row] = {}
         self._finished: dict[Hashable, _Known] = {}
 
     def identity(self, row: Row) -> Hashable | None:
@@ -198,7 +198,11 @@ class _Genomes:
 
     def canonical(self, row: Row) -> Row:
         """Return the genome that is evaluated for this one."""
-        return self.encoding.encode(self._canonical(self.encoding.decode(row)))
+        identity = self.identity(row)
+        if identity not in self._canonical_rows:
+            values = self._canonical(self.encoding.decode(row))
+            self._canonical_rows[identity] = self.encoding.encode(values)
+        return self._canonical_rows[identity]
 
     def draw(self, rng: np.random.Generator, count: int, taken: Collection[Hashable]) -> Rows:
         """Return random genomes that are not taken; a taken one if there is no other."""
@@ -333,11 +337,19 @@ class _Screen:
         new = [self.scale(k.costs[None]) for k in since if k.costs is not None and not k.violation]
         if pending:
             new.append(self.expect(np.array([known.row for known in pending])))
-        for row in np.concatenate(new) if new else ():
-            won |= (row <= self.points).all(axis=1)
+        if new:
+            won = dominated(self.points, np.concatenate(new))
         gain = self._gain(~won)[free]
         chosen: Row = self.rows[free[int(gain.argmax())]]
         return chosen
+
+
+def _stage(count: int) -> int:
+    """Return the largest of 1, 2, ..., 12, 13, ..., 24, 26, ... that is not above the count."""
+    stage = 1
+    while stage + max(1, stage // _REFIT_SHARE) <= count:
+        stage += max(1, stage // _REFIT_SHARE)
+    return stage
 
 
 def _nothing(rows: Rows) -> NDArray[np.float64]:
