@@ -84,8 +84,7 @@ def dominated(points: Matrix, rows: Matrix) -> NDArray[np.bool_]:
     beaten = np.ones((len(rows), len(points)), dtype=np.bool_)
     for j in range(points.shape[1]):
         np.logical_and(beaten, rows[:, j, None] <= points[:, j], out=beaten)
-    found: NDArray[np.bool_] = beaten.any(axis=0)
-    return found
+    return np.asarray(beaten.any(axis=0))
 
 
 def dominance_chance(mean: Matrix, deviation: Matrix, points: Matrix) -> Matrix:

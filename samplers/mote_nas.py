@@ -14,20 +14,20 @@ proposed twice, nothing invalid; if nothing drawn is close, the closest is propo
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 import optuna
 from numpy.typing import NDArray
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
-from optuna.search_space import IntersectionSearchSpace
 from optuna.trial import FrozenTrial, TrialState
 
-from motemo.genome import ArchitectureKeys, Row
+from motemo.genome import Row
 from motemo.objective import Direction
 from motemo.pareto import layers, ranked
+from motemo.samplers.duplicates import Duplicates
 from motemo.samplers.encoding import Encoding
 from motemo.seeds import derive_seed
 from motemo.space import Space
@@ -58,18 +58,14 @@ class MoteNASSampler(BaseSampler):
 
     def __init__(self, *, seed: int = 0, space: Space | None = None, evolve: bool = True) -> None:
         self._seed = seed
-        self._keys = None if space is None else ArchitectureKeys(space)
+        self._duplicates = Duplicates(space)
         self._evolve = evolve
-        self._intersection = IntersectionSearchSpace()  # remembers how far it has read
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """Return what all completed trials have in common, and the genes of the space."""
-        known = self._intersection.calculate(study)
-        for gene in self._keys.space.genes if self._keys else ():
-            known[gene.name] = CategoricalDistribution(gene.choices)
-        return dict(sorted(known.items()))
+        """Return what the trials have in common, and the genes of the space."""
+        return self._duplicates.search_space(study)
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -80,13 +76,14 @@ class MoteNASSampler(BaseSampler):
         encoding = Encoding(search_space)
         trials = sorted(study.get_trials(deepcopy=False), key=lambda t: t.number)
         others = [t for t in trials if t.number < trial.number and encoding.covers(t.params)]
-        taken = {self._name(t.params, search_space) for t in others}
+        identity = self._duplicates.identity(search_space.keys())
+        taken = {identity(t.params) for t in others}
         best = [encoding.encode(t.params) for t in self._best(study, others)]
         rng = np.random.default_rng(derive_seed("mote_nas", self._seed, trial.number))
         drawn = encoding.bounds.draw(rng, _DRAWS)
         for row in _closest_first(drawn, best, encoding.bounds.unordered):
             values = encoding.decode(row)
-            name = self._name(values, search_space)
+            name = identity(values)
             if name is not None and name not in taken:
                 return values
         return {}
@@ -105,14 +102,6 @@ class MoteNASSampler(BaseSampler):
 
     def reseed_rng(self) -> None:
         """Do nothing: there is no generator to share between processes."""
-
-    def _name(self, values: Mapping[str, Any], names: Iterable[str]) -> Hashable | None:
-        """Return what duplicates have in common, or None of an invalid architecture."""
-        if self._keys is None:
-            return tuple(values[name] for name in names)
-        others = set(names) - {gene.name for gene in self._keys.space.genes}
-        key = self._keys(values)
-        return None if key is None else (key, *(values[name] for name in sorted(others)))
 
     def _best(self, study: optuna.Study, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
         """Return the best 1 % of the completed trials, and all that nothing dominates."""

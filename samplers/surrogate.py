@@ -121,7 +121,7 @@ class SurrogateSampler(BaseSampler):
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """Return what all completed trials have in common, and the genes of the space."""
+        """Return what the trials have in common, and the genes of the space."""
         return self._duplicates.search_space(study)
 
     def sample_relative(

@@ -1,4 +1,4 @@
-"""A front as a static picture. The one file that imports matplotlib, without pyplot's state."""
+"""A front as a static picture, by matplotlib without the state of pyplot."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Comparing samplers offline, on tables of published records; see docs/benchmark.md."""

@@ -1,0 +1,171 @@
+"""Runs of a benchmark, side by side in processes of their own."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from functools import cache
+
+import optuna
+
+from motemo.benchmark.folder import BenchmarkFolder
+from motemo.benchmark.plan import Plan
+from motemo.benchmark.problem import Problem
+from motemo.benchmark.run import Run, run_search
+from motemo.errors import EvaluationError, MotemoError, SettingsError
+from motemo.registry import SAMPLERS
+from motemo.space import Json
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_OFFERED = ("seed", "space")
+
+Report = Callable[[int, int], None]
+"""Called with how many runs are finished, and how many there are."""
+
+
+def run_all(
+    plan: Plan,
+    samplers: Sequence[str],
+    seeds: Sequence[int],
+    *,
+    folder: BenchmarkFolder,
+    processes: int | None = None,
+    on_progress: Report = lambda _done, _all: None,
+) -> list[Run]:
+    """Run every sampler with every seed; finished runs in the folder are not repeated.
+
+    Args:
+        plan: What to do.
+        samplers: Registered names.
+        seeds: Seeds; each sampler gets the same.
+        folder: Where each run is kept as soon as it is finished.
+        processes: How many runs at a time; None: one per core.
+        on_progress: Called at the start and after every run.
+
+    Returns:
+        The runs, sampler by sampler, by seed.
+
+    Raises:
+        UsageError: A setting cannot work.
+        EvaluationError: A process died.
+    """
+    options = {name: described(name, plan) for name in samplers}
+    kept = {
+        (name, seed): folder.finished(name, seed, options=options[name])
+        for name in samplers
+        for seed in seeds
+    }
+    runs = {task: run for task, run in kept.items() if run is not None}
+    missing = [(name, seed) for seed in seeds for name in samplers if (name, seed) not in runs]
+    on_progress(len(runs), len(kept))
+    with _pool(min(processes or _cores(), len(missing))) as pool:
+        for run in _finished(pool, plan, missing):
+            folder.keep(run, options=options[run.sampler])
+            runs[run.sampler, run.seed] = run
+            on_progress(len(runs), len(kept))
+    return [runs[name, seed] for name in samplers for seed in seeds]
+
+
+def described(sampler: str, plan: Plan) -> Json:
+    """Return a sampler's options, as far as they have names."""
+    defaults = {k: v for k, v in SAMPLERS.defaults(sampler).items() if k not in _OFFERED}
+    given = {} if plan.population is None else {"population": plan.population}
+    return defaults | {k: v for k, v in given.items() if k in SAMPLERS.parameters(sampler)}
+
+
+def check_samplers(names: Sequence[str]) -> list[str]:
+    """Return the registered names of samplers.
+
+    Raises:
+        UnknownNameError: There is no such sampler.
+        SettingsError: None is given, or one twice.
+    """
+    found = [SAMPLERS.entry(name).name for name in names]
+    if not found or len(set(found)) < len(found):
+        raise SettingsError(
+            f"Give at least one sampler, and each once; got {', '.join(names) or 'none'}."
+        )
+    return found
+
+
+def _cores() -> int:
+    count = os.cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else count
+
+
+@contextmanager
+def _pool(processes: int) -> Iterator[ProcessPoolExecutor | None]:
+    """Offer a pool of processes; an exception ends them at once."""
+    if processes < 1:
+        yield None
+        return
+    before = {p.pid for p in multiprocessing.active_children()}
+    with _one_thread_each():
+        pool = ProcessPoolExecutor(
+            processes, mp_context=multiprocessing.get_context("spawn"), initializer=_begin
+        )
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                if process.pid not in before:
+                    process.terminate()
+            raise
+        pool.shutdown()
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Let processes that are started inside the block compute on one thread each."""
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _finished(
+    pool: ProcessPoolExecutor | None, plan: Plan, tasks: Sequence[tuple[str, int]]
+) -> Iterator[Run]:
+    if pool is None:
+        return
+    futures: list[Future[Run]] = [pool.submit(_run, plan, *task) for task in tasks]
+    try:
+        for future in as_completed(futures):
+            yield future.result()
+    except BrokenProcessPool as error:
+        raise EvaluationError(
+            "A process of the benchmark died, perhaps for want of memory. Finished runs are kept: "
+            "run the same command again, with fewer --processes."
+        ) from error
+
+
+def _begin() -> None:
+    """Leave Ctrl-C to the parent, and say nothing in between."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    logging.getLogger("motemo").setLevel(logging.ERROR)
+
+
+def _run(plan: Plan, sampler: str, seed: int) -> Run:
+    try:
+        return run_search(_problem(plan), sampler, seed)
+    except MotemoError as error:  # one that crosses the border of a process whole
+        raise SettingsError(f"The sampler {sampler!r} with seed {seed}: {error}") from None
+
+
+@cache
+def _problem(plan: Plan) -> Problem:
+    return Problem.load(plan)
