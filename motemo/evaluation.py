@@ -4,15 +4,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import optuna
+from optuna.trial import TrialState
 
-from motemo import records
+from motemo import host_lock, records
 from motemo.constraint import Constraint
 from motemo.errors import SettingsError
-from motemo.objective import Failure, Measurement, Objective, Outcome, Skipped, Stage
+from motemo.objective import (
+    Failure,
+    Measurement,
+    Objective,
+    Outcome,
+    Skipped,
+    Stage,
+    Watchable,
+)
 from motemo.space import Architecture, Space
+
+CandidateWatch: TypeAlias = Callable[
+    [Objective, Mapping[str, Measurement], Sequence[float]], str | None
+]
+"""Judges the training of a candidate: from the objective that trains, what is measured of the
+candidate and its losses so far to the reason to stop, or None."""
 
 
 @dataclass
@@ -22,6 +39,7 @@ class Candidate:
     Attributes:
         trial: The running trial.
         architecture: What it asks for: the canonical architecture, or the written one if invalid.
+        claim: What only one trial may evaluate (`records.claim`); empty if invalid.
         measurements: What is known so far, by objective.
         duplicate_of: Number of the earlier trial with the same key.
         rescued: Evaluate it although it is infeasible.
@@ -31,6 +49,7 @@ class Candidate:
 
     trial: optuna.Trial
     architecture: Architecture
+    claim: str = ""
     measurements: dict[str, Measurement] = field(default_factory=dict)
     duplicate_of: int | None = None
     rescued: bool = False
@@ -52,30 +71,40 @@ def take_candidate(trial: optuna.Trial, space: Space, objectives: Sequence[Objec
     written = space.suggest(trial)
     attributes = trial.user_attrs
     measured = records.reusable_measurements(attributes, objectives)
-    candidate = Candidate(trial, written, measured)
+    candidate = Candidate(trial, written, measurements=measured)
     candidate.rescued = records.RESCUES in attributes
     if written.invalid_reason is not None:
         candidate.pruned = f"invalid: {written.invalid_reason}"
     else:
         candidate.architecture = written.canonical
+        candidate.claim = records.claim(candidate.architecture.genotype, attributes)
         if records.GENOTYPE not in attributes:
             trial.set_user_attr(records.GENOTYPE, candidate.architecture.genotype)
     return candidate
 
 
 def mark_duplicates(candidates: Sequence[Candidate], first: Mapping[str, int]) -> None:
-    """Prune every candidate whose key a trial with a lower number has.
+    """Prune every candidate whose claim a trial with a lower number holds.
 
     Args:
         candidates: The candidates of a batch.
-        first: The lowest trial number of each key in the study.
+        first: The lowest trial number of each claim in the study.
     """
     for candidate in candidates:
-        if candidate.alive and not candidate.rescued:
-            owner = first.get(candidate.architecture.key, candidate.trial.number)
-            if owner < candidate.trial.number:
-                candidate.duplicate_of = owner
-                candidate.pruned = f"duplicate of trial {owner}"
+        if first.get(candidate.claim, candidate.trial.number) < candidate.trial.number:
+            mark_duplicate(candidate, first)
+
+
+def mark_duplicate(candidate: Candidate, holders: Mapping[str, int]) -> None:
+    """Prune a candidate whose claim another trial holds.
+
+    Args:
+        candidate: The candidate.
+        holders: Number of the trial that holds each claim, among the others.
+    """
+    if candidate.alive and candidate.claim in holders:
+        candidate.duplicate_of = holders[candidate.claim]
+        candidate.pruned = f"duplicate of trial {candidate.duplicate_of}"
 
 
 def reuse_completed(candidate: Candidate, space: Space, objectives: Sequence[Objective]) -> None:
@@ -85,9 +114,7 @@ def reuse_completed(candidate: Candidate, space: Space, objectives: Sequence[Obj
     """
     if not candidate.alive:
         return
-    for trial in candidate.trial.study.get_trials(
-        deepcopy=False, states=[optuna.trial.TrialState.COMPLETE]
-    ):
+    for trial in candidate.trial.study.get_trials(deepcopy=False, states=[TrialState.COMPLETE]):
         if trial.user_attrs.get(records.GENOTYPE) != candidate.architecture.genotype:
             continue
         found = records.reusable_measurements(trial.user_attrs, objectives)
@@ -114,26 +141,31 @@ def evaluate(
     constraints: Sequence[Constraint],
     *,
     on_measured: Callable[[], None] = lambda: None,
+    watch: CandidateWatch | None = None,
 ) -> None:
     """Measure the candidates, stage by stage, and prune the infeasible after each stage.
 
-    Every measurement is stored with its trial at once, and none is made twice.
+    Every measurement is stored with its trial at once, and none is made twice. Trainings are
+    stopped early where `watch` says so.
     """
     for stage in Stage:
         for objective in (o for o in objectives if o.stage is stage):
             waiting = [c for c in candidates if c.alive and objective.name not in c.measurements]
             for chunk in [waiting] if objective.batched else [[c] for c in waiting]:
-                _measure(chunk, objective)
+                _measure(chunk, objective, watch)
                 on_measured()
         for candidate in candidates:
             if candidate.alive:
                 _apply_constraints(candidate, constraints)
 
 
-def _measure(candidates: Sequence[Candidate], objective: Objective) -> None:
+def _measure(
+    candidates: Sequence[Candidate], objective: Objective, watch: CandidateWatch | None
+) -> None:
     if not candidates:
         return
-    outcomes = objective.evaluate([candidate.architecture for candidate in candidates])
+    with undisturbed(objective):
+        outcomes = _outcomes(candidates, objective, watch)
     if len(outcomes) != len(candidates):
         raise SettingsError(
             f"The objective {objective.name!r} returned {len(outcomes)} outcomes for "
@@ -144,11 +176,35 @@ def _measure(candidates: Sequence[Candidate], objective: Objective) -> None:
         if isinstance(checked, Failure):
             candidate.failed = f"{objective.name}: {checked.reason}"
         elif isinstance(checked, Skipped):
-            candidate.pruned = f"skipped: {objective.name}: {checked.reason}"
+            how = "stopped" if checked.paid else "skipped"
+            candidate.pruned = f"{how}: {objective.name}: {checked.reason}"
             records.write_skipped(candidate.trial, objective, checked)
         else:
             candidate.measurements[objective.name] = checked
             records.write_measurement(candidate.trial, objective, checked)
+
+
+def _outcomes(
+    candidates: Sequence[Candidate], objective: Objective, watch: CandidateWatch | None
+) -> list[Outcome]:
+    architectures = [candidate.architecture for candidate in candidates]
+    if watch is None or not isinstance(objective, Watchable):
+        return objective.evaluate(architectures)
+    by_genotype = {candidate.architecture.genotype: candidate for candidate in candidates}
+
+    def judge(architecture: Architecture, losses: Sequence[float]) -> str | None:
+        return watch(objective, by_genotype[architecture.genotype].measurements, losses)
+
+    return objective.evaluate_watched(architectures, judge)
+
+
+def undisturbed(objective: Objective) -> AbstractContextManager[None]:
+    """Keep other processes of this host from training while something is measured here."""
+    if objective.occupies_host and objective.stage is Stage.MEASURE:
+        return host_lock.measuring()
+    if objective.occupies_host and objective.stage is Stage.TRAIN:
+        return host_lock.training()
+    return nullcontext()
 
 
 def _finite(outcome: Outcome) -> Outcome:
@@ -174,6 +230,22 @@ def _apply_constraints(candidate: Candidate, constraints: Sequence[Constraint]) 
             broken.append(f"{constraint.objective} is {value:.6g}, not {constraint}")
     if broken and not candidate.rescued:
         candidate.pruned = f"infeasible: {'; '.join(broken)}"
+
+
+def tell(
+    study: optuna.Study,
+    candidate: Candidate,
+    objectives: Sequence[Objective],
+    *,
+    skip_if_finished: bool = False,
+) -> None:
+    """Finish the trial of a candidate: with its values, pruned, or failed."""
+    store_reason(candidate)
+    if candidate.alive:
+        values, state = candidate.values(objectives), None
+    else:
+        values, state = None, TrialState.FAIL if candidate.failed else TrialState.PRUNED
+    study.tell(candidate.trial, values, state, skip_if_finished=skip_if_finished)
 
 
 def store_reason(candidate: Candidate) -> None:

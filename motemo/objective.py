@@ -73,18 +73,28 @@ class Skipped:
     """An evaluation that was not carried through on purpose; in a study, a pruned trial.
 
     A table that lacks the architecture, or a training that was stopped because it could not enter
-    the front. It is no value: it is never reused and never counts as an evaluation.
+    the front. It is no value, and is never reused.
 
     Attributes:
         reason: Why, for people.
         record: What was found out until then, JSON-able.
+        paid: Whether it counts as an evaluation: a training that was stopped early does, what a
+            table lacks does not.
     """
 
     reason: str
     record: Mapping[str, Json] = field(default_factory=dict)
+    paid: bool = False
 
 
 Outcome: TypeAlias = Measurement | Failure | Skipped
+
+Watch: TypeAlias = Callable[[Architecture, Sequence[float]], str | None]
+"""Judges a training after each epoch: from the architecture and the losses of all epochs so far
+(lower is better) to the reason to stop it, or None to go on."""
+
+EPOCH_LOSSES = "epoch_losses"
+"""Where the record of a `Watchable`'s measurement holds the losses that `Watch` was shown."""
 
 
 class Objective(ABC):
@@ -100,6 +110,8 @@ class Objective(ABC):
         stage: How dear one evaluation is.
         batched: Whether many architectures at once are cheaper than one after the other. If not,
             a search hands over one at a time, so that a crash costs one evaluation.
+        occupies_host: Whether evaluating uses this host: then nothing is measured on it while
+            something trains. Not so where values are looked up.
     """
 
     name: str
@@ -107,6 +119,7 @@ class Objective(ABC):
     direction: Direction
     stage: Stage
     batched: bool = False
+    occupies_host: bool = True
 
     @abstractmethod
     def evaluate(self, architectures: Sequence[Architecture]) -> list[Outcome]:
@@ -123,6 +136,31 @@ class Objective(ABC):
         Stored with each measurement; together with an architecture's key it is the cache key.
         A measured objective includes its host, runtime and versions.
         """
+
+
+class Watchable(Objective):
+    """An objective that trains, and that stops a training when told that it leads nowhere.
+
+    Its records hold the losses of all epochs under `EPOCH_LOSSES`, as a list.
+    """
+
+    @abstractmethod
+    def evaluate_watched(
+        self, architectures: Sequence[Architecture], watch: Watch
+    ) -> list[Outcome]:
+        """Evaluate a batch, and let `watch` judge each training after every epoch.
+
+        A training that is stopped is `Skipped` and paid, for the reason that `watch` gave and
+        with the losses so far in its record. The others are exactly what `evaluate` returns.
+        """
+
+    def evaluate(self, architectures: Sequence[Architecture]) -> list[Outcome]:
+        """Evaluate a batch; nobody watches."""
+        return self.evaluate_watched(architectures, _go_on)
+
+
+def _go_on(_architecture: Architecture, _losses: Sequence[float]) -> None:
+    """Stop nothing."""
 
 
 def evaluate_each(

@@ -3,6 +3,10 @@
 In the study's user attributes:
 
     motemo                  the settings of the search (`settings_of`)
+    motemo:wanted           completed evaluations asked for
+    motemo:request          what `motemo search` was asked for, from which `motemo worker` builds
+                            space and objectives: names and options, no secrets
+    process:<id>            that a process is at work on the study (`motemo.presence`)
 
 In each trial's user attributes:
 
@@ -11,7 +15,12 @@ In each trial's user attributes:
                             the objective's identity
     duplicate_of            number of the earlier trial with the same key
     skipped:<name>          record of an evaluation of one objective that was not carried through
+    stopped:<name>          the same of a training that was stopped early
     rescues                 number of the infeasible trial that this one evaluates nevertheless
+    worker                  id of the worker that evaluates the trial
+    abandoned               its worker `died`, or `left` without finishing it; the trial is failed
+    retries                 number of the abandoned trial whose candidate this one evaluates again
+    rescores                number of the trial, in the study of the search, that this one re-scores
     reason                  why the trial was pruned or failed
 """
 
@@ -21,6 +30,7 @@ import hashlib
 import json
 import platform
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from typing import Any
@@ -40,9 +50,20 @@ SETTINGS = "motemo"
 GENOTYPE = "genotype"
 DUPLICATE_OF = "duplicate_of"
 RESCUES = "rescues"
+RESCORES = "rescores"
 REASON = "reason"
+WANTED = "motemo:wanted"
+REQUEST = "motemo:request"
+WORKER = "worker"
+ABANDONED = "abandoned"
+RETRIES = "retries"
+DIED = "died"
+MAX_DEATHS = 3
+"""A candidate that so many workers died of is not evaluated again."""
 _MEASUREMENT = "measurement:"
 _SKIPPED = "skipped:"
+_STOPPED = "stopped:"
+_FIXED_PARAMS = "fixed_params"  # Optuna's own, of what is enqueued
 _FORMAT = 1
 _UNCOMPARED = ("versions",)
 _PACKAGES = ("motemo", "torch", "optuna", "numpy", "onnxruntime")
@@ -106,7 +127,8 @@ def agree_on_settings(study: optuna.Study, settings: Mapping[str, Json]) -> None
     """
     stored = read_settings(study)
     if stored is None:
-        if study.get_trials(deepcopy=False):
+        foreign = bool(study.get_trials(deepcopy=False))
+        if foreign and read_settings(study) is None:  # not of another process, a moment ago
             raise StorageError(
                 f"The study {study.study_name!r} holds trials that no motemo search made. Choose "
                 "another study name or another storage."
@@ -117,6 +139,38 @@ def agree_on_settings(study: optuna.Study, settings: Mapping[str, Json]) -> None
         study.set_user_attr(SETTINGS, dict(settings))
         return
     check_settings(study, settings)
+
+
+def remember(
+    study: optuna.Study, *, wanted: int, request: Mapping[str, Json] | None = None
+) -> None:
+    """Store how many completed evaluations are wanted, and how a search was asked for."""
+    new = {WANTED: wanted, **({} if request is None else {REQUEST: dict(request)})}
+    stored = study.user_attrs
+    for name, value in new.items():
+        if stored.get(name) != value:
+            study.set_user_attr(name, value)
+
+
+def wanted(study: optuna.Study) -> int | None:
+    """Return how many completed evaluations a study was made for, if it says."""
+    stored: int | None = study.user_attrs.get(WANTED)
+    return stored
+
+
+def read_request(study: optuna.Study) -> dict[str, Json]:
+    """Return what `motemo search` was asked for when it made a study.
+
+    Raises:
+        StorageError: The study does not say.
+    """
+    request: dict[str, Json] | None = study.user_attrs.get(REQUEST)
+    if request is None:
+        raise StorageError(
+            f"The study {study.study_name!r} does not say how it was asked for: 'motemo search' "
+            "did not make it. Join it from Python, by motemo.work(space, objectives, storage=...)."
+        )
+    return request
 
 
 def check_settings(study: optuna.Study, settings: Mapping[str, Json]) -> None:
@@ -163,6 +217,11 @@ def _by_name(items: list[Json]) -> Json:
     return named if len(named) == len(items) else items
 
 
+def described_objectives(settings: Mapping[str, Json]) -> dict[str, dict[str, Json]]:
+    """Return what settings say of each objective, by name: name, unit, direction, identity."""
+    return {str(o["name"]): o for o in _objects(settings.get("objectives"))}
+
+
 def _objects(value: Json) -> list[dict[str, Json]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
@@ -170,26 +229,38 @@ def _objects(value: Json) -> list[dict[str, Json]]:
 def write_measurement(trial: optuna.Trial, objective: Objective, measurement: Measurement) -> None:
     """Store one measurement with a trial, under the identity of its objective."""
     trial.set_user_attr(
-        f"{_MEASUREMENT}{objective.name}",
-        {
-            "identity": _digest(objective),
-            "value": measurement.value,
-            "unit": measurement.unit,
-            "low": measurement.low,
-            "high": measurement.high,
-            "record": dict(measurement.record),
-        },
+        *measurement_attribute(objective.name, measurement, identity=objective.identity())
     )
+
+
+def measurement_attribute(
+    name: str, measurement: Measurement, *, identity: Json
+) -> tuple[str, dict[str, Any]]:
+    """Return the user attribute that holds what an objective of some identity has measured."""
+    return f"{_MEASUREMENT}{name}", {
+        "identity": _digest(identity),
+        "value": measurement.value,
+        "unit": measurement.unit,
+        "low": measurement.low,
+        "high": measurement.high,
+        "record": dict(measurement.record),
+    }
 
 
 def write_skipped(trial: optuna.Trial, objective: Objective, skipped: Skipped) -> None:
     """Store what an evaluation that was not carried through had found out."""
-    trial.set_user_attr(f"{_SKIPPED}{objective.name}", dict(skipped.record))
+    prefix = _STOPPED if skipped.paid else _SKIPPED
+    trial.set_user_attr(f"{prefix}{objective.name}", dict(skipped.record))
 
 
 def was_skipped(user_attrs: Mapping[str, Any]) -> bool:
-    """Return whether an evaluation of a trial was not carried through."""
+    """Return whether an evaluation of a trial was not carried through, and cost nothing."""
     return any(key.startswith(_SKIPPED) for key in user_attrs)
+
+
+def was_stopped(user_attrs: Mapping[str, Any]) -> bool:
+    """Return whether a training of a trial was stopped early."""
+    return any(key.startswith(_STOPPED) for key in user_attrs)
 
 
 def read_measurements(user_attrs: Mapping[str, Any]) -> dict[str, Measurement]:
@@ -208,10 +279,11 @@ def reusable_measurements(
 ) -> dict[str, Measurement]:
     """Return those measurements that these very objectives, by identity, have made."""
     found = read_measurements(user_attrs)
+    stored = {name: user_attrs[f"{_MEASUREMENT}{name}"]["identity"] for name in found}
     return {
         o.name: found[o.name]
         for o in objectives
-        if o.name in found and user_attrs[f"{_MEASUREMENT}{o.name}"]["identity"] == _digest(o)
+        if o.name in found and stored[o.name] == _digest(o.identity())
     }
 
 
@@ -220,28 +292,99 @@ def measurement_attributes(user_attrs: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in user_attrs.items() if k.startswith(_MEASUREMENT)}
 
 
-def _digest(objective: Objective) -> str:
-    text = json.dumps(objective.identity(), sort_keys=True)
+def _digest(identity: Json) -> str:
+    text = json.dumps(identity, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def trial_architecture(space: Space, trial: FrozenTrial) -> Architecture | None:
-    """Return the written architecture of a trial, or None while it lacks parameters."""
+    """Return the written architecture of a trial, or None while it lacks parameters.
+
+    A trial that is enqueued, or was, has the parameters that it was enqueued with.
+    """
+    params = {**trial.system_attrs.get(_FIXED_PARAMS, {}), **trial.params}
     names = [gene.name for gene in space.genes]
-    if any(name not in trial.params for name in names):
+    if any(name not in params for name in names):
         return None
-    return space.architecture(space.write({name: trial.params[name] for name in names}))
+    return space.architecture(space.write({name: params[name] for name in names}))
 
 
-def first_trial_of_each_key(space: Space, trials: Iterable[FrozenTrial]) -> dict[str, int]:
-    """Return the lowest trial number of each key, whatever became of the trial."""
+def trial_key(space: Space, trial: FrozenTrial) -> str | None:
+    """Return the key of a trial's architecture; None while it has none, or an invalid one."""
+    if GENOTYPE in trial.user_attrs:
+        return str(trial.user_attrs[GENOTYPE])
+    architecture = trial_architecture(space, trial)
+    if architecture is None or architecture.invalid_reason is not None:
+        return None
+    return architecture.key
+
+
+def claim(key: str, user_attrs: Mapping[str, Any]) -> str:
+    """Return what only one trial may evaluate: a key, or the rescue of one infeasible trial."""
+    return f"rescue {user_attrs[RESCUES]}" if RESCUES in user_attrs else key
+
+
+def was_abandoned(trial: FrozenTrial) -> bool:
+    """Return whether a trial failed because its worker did not finish it."""
+    return trial.state is TrialState.FAIL and ABANDONED in trial.user_attrs
+
+
+def deaths_of(key: str, space: Space, trials: Iterable[FrozenTrial]) -> int:
+    """Return how many workers have died while they worked on a key."""
+    return sum(
+        was_abandoned(trial)
+        and trial.user_attrs[ABANDONED] == DIED
+        and trial_key(space, trial) == key
+        for trial in trials
+    )
+
+
+def first_trial_of_each_claim(space: Space, trials: Iterable[FrozenTrial]) -> dict[str, int]:
+    """Return the lowest number among the trials that hold each claim.
+
+    A trial holds its claim whatever became of it, except that duplicates hold none and that an
+    abandoned trial gives its own free, until workers have died `MAX_DEATHS` times of it.
+
+    Args:
+        space: The space.
+        trials: Trials of a study, by number.
+    """
     first: dict[str, int] = {}
+    deaths: Counter[str] = Counter()
     for trial in trials:
-        architecture = trial_architecture(space, trial)
-        if architecture is not None and architecture.invalid_reason is None:
-            key = architecture.key
-            first[key] = min(trial.number, first.get(key, trial.number))
+        key = trial_key(space, trial)
+        if key is None or DUPLICATE_OF in trial.user_attrs:
+            continue
+        if was_abandoned(trial):
+            deaths[key] += trial.user_attrs[ABANDONED] == DIED
+            if deaths[key] < MAX_DEATHS:
+                continue
+        first.setdefault(claim(key, trial.user_attrs), trial.number)
     return first
+
+
+def left_behind(space: Space, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the abandoned trials whose candidates must be evaluated again, one of each.
+
+    These are the ones whose claim no trial holds: neither a retry nor anyone else's.
+    """
+    abandoned = [trial for trial in trials if was_abandoned(trial)]
+    held = first_trial_of_each_claim(space, trials) if abandoned else {}
+    last: dict[str, FrozenTrial] = {}
+    for trial in abandoned:
+        key = trial_key(space, trial)
+        if key is not None and claim(key, trial.user_attrs) not in held:
+            last[claim(key, trial.user_attrs)] = trial
+    return list(last.values())
+
+
+def retry(study: optuna.Study, trial: FrozenTrial) -> None:
+    """Enqueue the candidate of an abandoned trial again, with what is measured of it."""
+    kept = {name: trial.user_attrs[name] for name in (RESCUES,) if name in trial.user_attrs}
+    study.enqueue_trial(
+        {**trial.system_attrs.get(_FIXED_PARAMS, {}), **trial.params},
+        user_attrs={**kept, **measurement_attributes(trial.user_attrs), RETRIES: trial.number},
+    )
 
 
 def stored_space(settings: Mapping[str, Json]) -> Space:

@@ -178,13 +178,13 @@ SAMPLERS = Registry(
         Entry(
             "motemo",
             "motemo.samplers.by_name:motemo",
-            "motemo's own: screens candidates by what the finished trials have taught",
+            "the default: screens candidates by what the finished trials have taught",
             "SurrogateSampler",
         ),
         Entry(
             "nsga2",
             "motemo.samplers.by_name:nsga2",
-            "Optuna's NSGA-II, the default",
+            "Optuna's NSGA-II",
             "NSGAIISampler",
         ),
         Entry("nsga3", "motemo.samplers.by_name:nsga3", "Optuna's NSGA-III", "NSGAIIISampler"),

@@ -15,10 +15,10 @@ from motemo.export import Exported, export_onnx
 from motemo.files import write_atomically
 from motemo.front import Front
 from motemo.records import stored_deployment
-from motemo.storage import sqlite_url, without_password
+from motemo.storage import journal_url, sqlite_url, without_password
 
 _MARKER = "run.json"
-_STUDY = "study.db"
+_STUDY, _JOURNAL = "study.db", "study.log"
 _MODELS = "models"
 _OURS = ("front.csv", "front.json", "front.html", "front.png", _MODELS)
 
@@ -29,13 +29,16 @@ class RunFolder:
 
     Attributes:
         path: The folder.
-        storage: Storage URL of the run's study; None for the SQLite file in the folder.
+        storage: Storage URL of the run's study; None for the file in the folder: a journal where
+            there is one, else SQLite.
         study_name: Name of the study.
+        shared: Whether several processes are to work on a new run, so that it needs a journal.
     """
 
     path: Path
     storage: str | None = None
     study_name: str = "motemo"
+    shared: bool = False
 
     @classmethod
     def open(cls, path: Path, *, storage: str | None = None) -> RunFolder:
@@ -50,11 +53,12 @@ class RunFolder:
             StorageError: The run's storage URL is needed.
         """
         marker = _read_marker(path)
-        if marker is None and (path / _STUDY).exists():
+        if marker is None and any((path / name).exists() for name in (_STUDY, _JOURNAL)):
             return cls(path, storage)
         if marker is None:
             raise OutputError(
-                f"There is no motemo run in {path}: it has neither {_MARKER} nor {_STUDY}. Give "
+                f"There is no motemo run in {path}: it has neither {_MARKER} nor {_STUDY} nor "
+                f"{_JOURNAL}. Give "
                 "the --out folder of a search, or a storage URL."
             )
         kept = marker["storage"]
@@ -68,7 +72,11 @@ class RunFolder:
     @property
     def storage_url(self) -> str:
         """URL of the storage."""
-        return self.storage or sqlite_url(self.path / _STUDY)
+        if self.storage:
+            return self.storage
+        journal, database = self.path / _JOURNAL, self.path / _STUDY
+        shared = journal.exists() or (self.shared and not database.exists())
+        return journal_url(journal) if shared else sqlite_url(database)
 
     def check(self) -> None:
         """Raise unless the folder is free or holds this very run. Changes nothing.
@@ -115,7 +123,8 @@ class RunFolder:
             ) from error
 
     def _marker(self) -> dict[str, str | None]:
-        own = self.storage in (None, sqlite_url(self.path / _STUDY))
+        files = (sqlite_url(self.path / _STUDY), journal_url(self.path / _JOURNAL))
+        own = self.storage in (None, *files)
         shown = None if own or self.storage is None else without_password(self.storage)
         return {"storage": shown, "study_name": self.study_name}
 

@@ -1,98 +1,46 @@
-"""The search: ask a batch, evaluate it, tell it; continue exactly where a killed one stopped.
-
-The rules that make a killed and continued search identical to an uninterrupted one, for
-deterministic objectives, one worker and a fixed batch size B:
-
-1. A batch is the trial numbers [kB, (k+1)B), always full; whether to stop is decided between two
-   batches only, so that up to B - 1 evaluations more than asked for may be made.
-2. The whole batch is asked before any of it is told. Trials that a dead process left running are
-   taken up in place, under their own number.
-3. Sampling is seeded per trial (`motemo.samplers.per_trial_seed`).
-4. Duplicates are looked up among the parameters of lower-numbered trials, whatever became of them.
-5. Attributes first, then one tell.
-"""
+"""The search as a function, alone or with other workers, and as an objective for Optuna."""
 
 from __future__ import annotations
 
-import logging
 import math
-import time
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from threading import Lock
 
 import optuna
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial, TrialState
 
 from motemo import records
-from motemo.constraint import Constraint, check_constraints
-from motemo.errors import SettingsError
-from motemo.evaluation import (
-    Candidate,
-    evaluate,
-    mark_duplicates,
-    reuse_completed,
-    store_reason,
-    take_candidate,
-)
+from motemo.batch_loop import BatchLoop
+from motemo.early_stopping import EarlyStopping, Judge, rule_of
+from motemo.evaluation import evaluate, reuse_completed, store_reason, take_candidate
 from motemo.front import Front
 from motemo.objective import Objective
-from motemo.registry import SAMPLERS
+from motemo.plan import (
+    DEFAULT_BATCH_SIZE,
+    DEFAULT_SAMPLER,
+    DEFAULT_TRIALS,
+    Plan,
+    batch_size_of,
+    check_counts,
+    parse_constraints,
+)
+from motemo.plan import check_names as check_names
+from motemo.presence import DEFAULT_LEASE_S, Heartbeat, Role
+from motemo.progress import Progress as Progress
 from motemo.space import Json, Space
+from motemo.stopping import FAILURE_PATIENCE as FAILURE_PATIENCE
+from motemo.stopping import PATIENCE as PATIENCE
 from motemo.storage import (
     check_directions,
-    create_study,
+    check_serves_several,
     exclusive,
     explained,
-    open_storage,
+    opened,
+    serves_several,
 )
-
-DEFAULT_TRIALS = 40
-DEFAULT_BATCH_SIZE = 4
-PATIENCE = 200
-"""Give up after so many candidates in a row of which none was evaluated."""
-FAILURE_PATIENCE = 20
-"""Give up after so many failed evaluations in a row."""
-
-_logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a search is.
-
-    Attributes:
-        wanted: Completed evaluations asked for.
-        trials: Trials by state and reason: `completed`, `duplicate`, `infeasible`, `invalid`,
-            `skipped`, `failed`, `running`.
-        front: The front so far.
-        seconds: Seconds since this call began.
-        completed_before: Evaluations that were complete when this call began.
-        stopped_early: Why the search ended before it had all evaluations, or None.
-    """
-
-    wanted: int
-    trials: Counter[str]
-    front: Front
-    seconds: float
-    completed_before: int
-    stopped_early: str | None = None
-
-    @property
-    def completed(self) -> int:
-        """Completed evaluations so far."""
-        return self.trials["completed"]
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Estimated seconds to go, None before this call has completed anything."""
-        done = self.completed - self.completed_before
-        if done <= 0:
-            return None
-        return max(0, self.wanted - self.completed) * self.seconds / done
+from motemo.worker_loop import WorkerLoop
 
 
 def search(
@@ -101,18 +49,21 @@ def search(
     *,
     trials: int = DEFAULT_TRIALS,
     constraints: Sequence[str] = (),
-    sampler: str | BaseSampler = "nsga2",
+    sampler: str | BaseSampler = DEFAULT_SAMPLER,
     population: int | None = None,
     storage: str | BaseStorage | None = None,
     study_name: str = "motemo",
     batch_size: int = DEFAULT_BATCH_SIZE,
     seed: int = 0,
+    early_stopping: bool | EarlyStopping = False,
     on_progress: Callable[[Progress], None] | None = None,
+    request: Mapping[str, Json] | None = None,
 ) -> Front:
     """Search a space for its Pareto front.
 
     With the same storage, study name and settings, it continues: finished evaluations are kept,
-    and those that were under way are taken up again.
+    and those that were under way are taken up again. One search at a time is at work on a study;
+    several processes share one by `work`.
 
     Args:
         space: Where to search.
@@ -121,13 +72,17 @@ def search(
             `batch_size - 1` may come on top. Duplicates, invalid and infeasible candidates do not
             count, and are never trained.
         constraints: Bounds such as `"latency_ms<=5"`, each on one of the objectives.
-        sampler: A registered name, such as `nsga2` or `TPESampler`, or a sampler object.
+        sampler: A registered name, such as `motemo` or `TPESampler`, or a sampler object.
         population: Population size, for samplers that have one.
         storage: Optuna storage or its URL; None keeps the study in memory.
         study_name: Name of the study in the storage.
         batch_size: Candidates that are asked for together.
         seed: Seed of the sampler. Objectives have their own.
+        early_stopping: Whether to stop trainings that cannot enter the front any more, or by
+            which rule. What is stopped was paid for: it counts for `trials`.
         on_progress: Called at the start and after every step, with the progress so far.
+        request: What the study is to remember of how the search was asked for, so that
+            `motemo worker` can join it; the command line gives it.
 
     Returns:
         The front. If no candidate kept all constraints, the least violating ones are evaluated
@@ -137,238 +92,137 @@ def search(
         SettingsError: Settings are out of range, or the study was made with others.
         ConstraintError: A constraint is malformed or on something that is not measured.
         UnknownNameError: There is no such sampler.
-        StorageError: The storage cannot be opened, or the study is of something else.
+        StorageError: The storage cannot be opened, the study is of something else, or another
+            process is at work on it.
         DeviceError: A device is not available.
     """
-    objectives = tuple(objectives)
-    _check(objectives, trials=trials, batch_size=batch_size)
-    bounds = _parse(constraints)
-    check_constraints(bounds, [objective.name for objective in objectives])
-    created, described = _create_sampler(sampler, space, seed=seed, population=population)
-    settings = records.settings_of(
-        space, objectives, bounds, sampler=described, seed=seed, batch_size=batch_size
+    check_counts(trials=trials, batch_size=batch_size)
+    plan = Plan.of(
+        space,
+        objectives,
+        constraints=constraints,
+        sampler=sampler,
+        population=population,
+        seed=seed,
+        early_stopping=early_stopping,
     )
-    opened = open_storage(storage) if isinstance(storage, str) else storage
-    with exclusive(storage), explained():
-        study = create_study(
-            opened,
-            study_name,
-            directions=[objective.direction for objective in objectives],
-            sampler=created,
-        )
-        records.agree_on_settings(study, settings)
-        _Loop(study, space, objectives, bounds, trials, batch_size, on_progress).run()
-    return records.read_front(study, space=space)
+    with opened(storage) as used, exclusive(storage), explained():
+        study = plan.create_study(used, study_name, batch_size=batch_size)
+        with _alone(study, used):
+            records.remember(study, wanted=trials, request=request)
+            BatchLoop(
+                study,
+                space,
+                plan.objectives,
+                plan.constraints,
+                trials,
+                batch_size,
+                on_progress,
+                plan.early_stopping,
+            ).run()
+        return records.read_front(study, space=space)
 
 
-def _parse(constraints: Sequence[str]) -> list[Constraint]:
-    texts = [constraints] if isinstance(constraints, str) else constraints
-    return [Constraint.parse(text) for text in texts]
+@contextmanager
+def _alone(study: optuna.Study, storage: BaseStorage | None) -> Iterator[None]:
+    """Keep other processes from working on a study that they can reach."""
+    if not serves_several(storage):
+        yield
+        return
+    with Heartbeat(study, Role.SEARCH, lease_s=DEFAULT_LEASE_S) as heartbeat:
+        heartbeat.keep_out(Role.SEARCH, Role.WORKER)
+        yield
 
 
-def _check(objectives: Sequence[Objective], *, trials: int, batch_size: int) -> None:
-    if trials < 1:
-        raise SettingsError(f"A search needs at least 1 trial; got {trials}.")
-    if batch_size < 1:
-        raise SettingsError(f"A batch needs at least 1 candidate; got {batch_size}.")
-    check_names(objectives)
+def work(
+    space: Space,
+    objectives: Sequence[Objective],
+    *,
+    storage: str | BaseStorage,
+    study_name: str = "motemo",
+    trials: int | None = None,
+    constraints: Sequence[str] = (),
+    sampler: str | BaseSampler = DEFAULT_SAMPLER,
+    population: int | None = None,
+    seed: int = 0,
+    early_stopping: bool | EarlyStopping = False,
+    lease_s: float = DEFAULT_LEASE_S,
+    on_progress: Callable[[Progress], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Front:
+    """Work on a search together with other processes, on this machine or others.
 
+    Each process that calls this with the same storage, study name and settings is one worker. It
+    evaluates one candidate at a time until the study has its trials. No candidate is evaluated by
+    two workers; what a worker that died was at is evaluated again by another.
 
-def check_names(objectives: Sequence[Objective]) -> None:
-    """Raise unless there is an objective and no name stands twice.
+    Args:
+        space: Where to search.
+        objectives: What to optimise; names must differ.
+        storage: Optuna storage or its URL, one that serves several processes.
+        study_name: Name of the study in the storage; it is created if need be.
+        trials: Completed evaluations in the study, in all; None for as many as the study was
+            made for.
+        constraints: Bounds such as `"params<=1e6"`, each on one of the objectives.
+        sampler: A registered name, such as `motemo` or `TPESampler`, or a sampler object.
+        population: Population size, for samplers that have one.
+        seed: Seed of the sampler, the same for all workers. Objectives have their own.
+        early_stopping: Whether to stop trainings that cannot enter the front any more, or by
+            which rule; the same for all workers.
+        lease_s: Seconds of silence after which the others take this worker for dead. They see at
+            once that a process on their own host has ended.
+        on_progress: Called at the start and after every step, with the progress so far.
+        stop: Asked between two candidates; true ends this worker's part.
+
+    Returns:
+        The front so far, as of `search`.
 
     Raises:
-        SettingsError: There is none, two have one name, or a name is no word.
+        SettingsError: Settings are out of range, or the study was made with others.
+        ConstraintError: A constraint is malformed or on something that is not measured.
+        UnknownNameError: There is no such sampler.
+        StorageError: The storage cannot be opened or serves one process only, the study is of
+            something else, or a search of one process is at work on it.
+        DeviceError: A device is not available.
     """
-    if not objectives:
-        raise SettingsError("A search needs at least one objective; got none.")
-    for objective in objectives:
-        if not (isinstance(objective.name, str) and objective.name.isidentifier()):
-            raise SettingsError(
-                f"The name of an objective must be a word of letters, digits and _; "
-                f"got {objective.name!r}."
-            )
-    repeated = [n for n, c in Counter(o.name for o in objectives).items() if c > 1]
-    if repeated:
-        raise SettingsError(
-            f"The objective {repeated[0]!r} is given more than once. Give it once, or give each "
-            "a name of its own."
-        )
-
-
-def _create_sampler(
-    sampler: str | BaseSampler, space: Space, *, seed: int, population: int | None
-) -> tuple[BaseSampler, Json]:
-    """Return the sampler and what the study remembers of it."""
-    options = {} if population is None else {"population": population}
-    if isinstance(sampler, BaseSampler):
-        if options:
-            raise SettingsError(
-                "The population is a setting of samplers by name. Give it to the sampler itself."
-            )
-        return sampler, {"name": type(sampler).__name__}
-    offered = {"seed": seed, "space": space}
-    created = SAMPLERS.create(sampler, offered=offered, options=options)
-    defaults = {k: v for k, v in SAMPLERS.defaults(sampler).items() if k not in offered}
-    return created, {"name": SAMPLERS.entry(sampler).name, **defaults, **options}
-
-
-@dataclass
-class _Loop:
-    study: optuna.Study
-    space: Space
-    objectives: Sequence[Objective]
-    constraints: Sequence[Constraint]
-    wanted: int
-    batch_size: int
-    on_progress: Callable[[Progress], None] | None
-
-    def run(self) -> None:
-        self.start, self.batches = time.perf_counter(), 0
-        self.completed_before = self._tally(self._trials())["completed"]
-        self._report()
-        while True:
-            self._complete_rescue(self._trials())
-            trials = self._trials()
-            if not self._unfinished(trials):
-                stop = self._stop_reason(trials)
-                if stop is not None and self._rescue(trials):
-                    continue
-                if stop is not None or self._tally(trials)["completed"] >= self.wanted:
-                    self._report(stop)
-                    break
-            self._run_batch(self._ask_batch(trials))
-            self.batches += 1
-
-    def _trials(self) -> list[FrozenTrial]:
-        return self.study.get_trials(deepcopy=False)
-
-    def _unfinished(self, trials: Sequence[FrozenTrial]) -> bool:
-        return any(not trial.state.is_finished() for trial in trials)
-
-    def _ask_batch(self, trials: Sequence[FrozenTrial]) -> list[Candidate]:
-        """Take up what a dead process left, and ask until the batch is full."""
-        running = [t for t in trials if t.state is TrialState.RUNNING]
-        waiting = sum(t.state is TrialState.WAITING for t in trials)
-        missing = -len(trials) % self.batch_size
-        if not (running or waiting or missing):
-            missing = self.batch_size
-        taken = (optuna.Trial(self.study, t._trial_id) for t in running)
-        batch = [take_candidate(trial, self.space, self.objectives) for trial in taken]
-        for _ in range(waiting + missing):
-            batch.append(take_candidate(self.study.ask(), self.space, self.objectives))
-        return sorted(batch, key=lambda candidate: candidate.trial.number)
-
-    def _run_batch(self, batch: Sequence[Candidate]) -> None:
-        mark_duplicates(batch, records.first_trial_of_each_key(self.space, self._trials()))
-        evaluate(batch, self.objectives, self.constraints, on_measured=self._report)
-        for candidate in batch:
-            store_reason(candidate)
-            if candidate.alive:
-                self.study.tell(candidate.trial, candidate.values(self.objectives))
-            else:
-                failed = candidate.failed is not None
-                state = TrialState.FAIL if failed else TrialState.PRUNED
-                self.study.tell(candidate.trial, state=state)
-        self._report()
-
-    def _stop_reason(self, trials: Sequence[FrozenTrial]) -> str | None:
-        """Say why the search should end short of what was asked for, or None."""
-        if self._tally(trials)["completed"] >= self.wanted:
-            return None
-        last = max((t.number for t in trials if _found(t)), default=-1)
-        since = [t for t in trials if t.number > last]
-        failures = [t for t in since if t.state is TrialState.FAIL]
-        if len(failures) >= FAILURE_PATIENCE and self.batches:  # the cause may be mended by now
-            reason = failures[-1].user_attrs.get(records.REASON, "unknown")
-            return f"{len(failures)} evaluations in a row failed, the last one with: {reason}"
-        seen = {tuple(t.params.get(gene.name) for gene in self.space.genes) for t in trials}
-        if len(seen) >= self.space.size:
-            return f"all {self.space.size} architectures of the space have been tried"
-        if len(since) >= PATIENCE:
-            return (
-                f"{len(since)} candidates in a row were not worth evaluating: "
-                f"{_listing(self._tally(since))}"
-            )
-        return None
-
-    def _rescue(self, trials: Sequence[FrozenTrial]) -> bool:
-        """If nothing was evaluated, enqueue the least violating candidates to be so after all."""
-        if any(trial.state is TrialState.COMPLETE for trial in trials):
-            return False
-        chosen = self._least_violating(trials)
-        for trial in chosen:
-            self._enqueue_rescue(trial)
-        return bool(chosen)
-
-    def _complete_rescue(self, trials: Sequence[FrozenTrial]) -> None:
-        """Enqueue what a process that died while enqueueing a batch of rescues left out."""
-        begun = len(trials) % self.batch_size
-        last = trials[len(trials) - begun :]
-        if begun and all(records.RESCUES in trial.user_attrs for trial in last):
-            for trial in self._least_violating(trials[:-begun])[begun:]:
-                self._enqueue_rescue(trial)
-
-    def _least_violating(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-        """Return up to a batch of infeasible trials that have not been rescued, best first."""
-        rescued = {trial.user_attrs.get(records.RESCUES) for trial in trials}
-        infeasible = [t for t in trials if _outcome(t) == "infeasible" and t.number not in rescued]
-        return sorted(infeasible, key=self._violation)[: self.batch_size]
-
-    def _enqueue_rescue(self, trial: FrozenTrial) -> None:
-        measured = records.measurement_attributes(trial.user_attrs)
-        self.study.enqueue_trial(
-            trial.params, user_attrs={records.RESCUES: trial.number, **measured}
-        )
-
-    def _violation(self, trial: FrozenTrial) -> tuple[int, float, int]:
-        """Return a sort key: bounds of which nothing is known, total violation, number."""
-        measured = records.read_measurements(trial.user_attrs)
-        known = [c for c in self.constraints if c.objective in measured]
-        total = sum(c.relative_violation(measured[c.objective].value) for c in known)
-        return len(self.constraints) - len(known), total, trial.number
-
-    def _report(self, stopped_early: str | None = None) -> None:
-        if stopped_early is not None and self.on_progress is None:
-            _logger.warning("The search ended early: %s.", stopped_early)
-        if self.on_progress is not None:
-            self.on_progress(
-                Progress(
-                    wanted=self.wanted,
-                    trials=self._tally(self._trials()),
-                    front=records.read_front(self.study, space=self.space),
-                    seconds=time.perf_counter() - self.start,
-                    completed_before=self.completed_before,
-                    stopped_early=stopped_early,
-                )
-            )
-
-    @staticmethod
-    def _tally(trials: Sequence[FrozenTrial]) -> Counter[str]:
-        return Counter(_outcome(trial) for trial in trials)
-
-
-def _found(trial: FrozenTrial) -> bool:
-    """Whether the search itself found it worth evaluating, and it has values."""
-    return trial.state is TrialState.COMPLETE and records.RESCUES not in trial.user_attrs
-
-
-def _outcome(trial: FrozenTrial) -> str:
-    if trial.state is TrialState.PRUNED:
-        if records.GENOTYPE not in trial.user_attrs:
-            return "invalid"
-        if records.was_skipped(trial.user_attrs):
-            return "skipped"
-        return "duplicate" if records.DUPLICATE_OF in trial.user_attrs else "infeasible"
-    return {TrialState.COMPLETE: "completed", TrialState.FAIL: "failed"}.get(trial.state, "running")
-
-
-def _listing(tally: Counter[str]) -> str:
-    return ", ".join(f"{count} {name}" for name, count in sorted(tally.items()))
+    if trials is not None:
+        check_counts(trials=trials)
+    plan = Plan.of(
+        space,
+        objectives,
+        constraints=constraints,
+        sampler=sampler,
+        population=population,
+        seed=seed,
+        early_stopping=early_stopping,
+    )
+    check_serves_several(storage)
+    with opened(storage) as used, explained():
+        study = plan.create_study(used, study_name)
+        with Heartbeat(study, Role.WORKER, lease_s=lease_s) as heartbeat:
+            heartbeat.keep_out(Role.SEARCH)
+            plan.create_study(used, study_name)  # others may have made it with other settings
+            records.remember(study, wanted=trials or records.wanted(study) or DEFAULT_TRIALS)
+            WorkerLoop(
+                study,
+                space,
+                plan.objectives,
+                plan.constraints,
+                heartbeat,
+                rescues=batch_size_of(study),
+                on_progress=on_progress,
+                stop=stop,
+                early_stopping=plan.early_stopping,
+            ).run()
+        return records.read_front(study, space=space)
 
 
 def trial_objective(
-    space: Space, objectives: Sequence[Objective], *, constraints: Sequence[str] = ()
+    space: Space,
+    objectives: Sequence[Objective],
+    *,
+    constraints: Sequence[str] = (),
+    early_stopping: bool | EarlyStopping = False,
 ) -> Callable[[optuna.Trial], tuple[float, ...]]:
     """Return an objective function for an Optuna study of one's own.
 
@@ -383,19 +237,29 @@ def trial_objective(
     evaluation returns NaN, which Optuna turns into a failed trial. Measurements, and the settings
     that `read_front` needs, are stored in the study.
 
+    With `early_stopping`, `True` or a rule, a training that cannot enter the front any more raises
+    `optuna.TrialPruned` as well.
+
     With `n_jobs` above 1, one evaluation runs at a time: they would disturb each other.
 
     Raises:
-        SettingsError: There is no objective, or two have one name; when called: the study was made
-            with other settings.
+        SettingsError: There is no objective, two have one name, or none can be stopped early;
+            when called: the study was made with other settings.
         ConstraintError: A constraint is malformed or on something that is not measured.
     """
     objectives = tuple(objectives)
     check_names(objectives)
-    bounds = _parse(constraints)
-    check_constraints(bounds, [objective.name for objective in objectives])
-    settings = records.settings_of(space, objectives, bounds)
+    bounds = parse_constraints(constraints, objectives)
+    rule = rule_of(early_stopping, objectives)
+    driver: dict[str, Json] = {} if rule is None else {"early_stopping": rule.identity()}
+    settings = records.settings_of(space, objectives, bounds, **driver)
     one_at_a_time = Lock()
+
+    def judge_in(study: optuna.Study) -> Judge | None:
+        if rule is None:
+            return None
+        trials = study.get_trials(deepcopy=False)
+        return Judge.of(rule, trials, objectives=objectives, constraints=bounds)
 
     def objective(trial: optuna.Trial) -> tuple[float, ...]:
         study = trial.study
@@ -406,7 +270,7 @@ def trial_objective(
         candidate = take_candidate(trial, space, objectives)
         with one_at_a_time:
             reuse_completed(candidate, space, objectives)
-            evaluate([candidate], objectives, bounds)
+            evaluate([candidate], objectives, bounds, watch=judge_in(study))
         store_reason(candidate)
         if candidate.pruned is not None:
             raise optuna.TrialPruned(candidate.pruned)

@@ -1,24 +1,43 @@
-"""Opening Optuna storages and studies by URL, with errors that help."""
+"""Opening Optuna storages and studies by URL, with errors that help.
+
+sqlite:///runs/first/study.db                 one process at a time
+journal:runs/first/study.log                  several processes; journal:///folder/study.log
+postgresql+psycopg://user@host/database       several processes, on any machines
+mysql+pymysql://user@host/database            likewise
+grpc://host:13000                             a proxy before one of the last two
+"""
 
 from __future__ import annotations
 
 import re
+import sys
+import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import optuna
 from filelock import FileLock, Timeout
-from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
-from optuna.storages import BaseStorage, RDBStorage
+from optuna.exceptions import (
+    ExperimentalWarning,
+    StorageInternalError,
+    UpdateFinishedTrialError,
+)
+from optuna.storages import BaseStorage, GrpcStorageProxy, InMemoryStorage, RDBStorage
 from optuna.study import StudyDirection
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, IntegrityError, ProgrammingError, SQLAlchemyError
 
 from motemo.errors import SettingsError, StorageError
+from motemo.journal import open_journal
 from motemo.objective import Direction
 
 _SQLITE_TIMEOUT_S = 60
+_GRPC_TIMEOUT_S = 10
+_CREATION_ATTEMPTS = 4
+_JOURNAL, _GRPC = "journal:", "grpc:"
 _SECRET = re.compile("pass|pwd|secret|token|key", re.IGNORECASE)
 
 
@@ -36,42 +55,169 @@ def sqlite_url(file: Path) -> str:
     return url
 
 
+def journal_url(file: Path) -> str:
+    """Return the URL of a journal file."""
+    return f"{_JOURNAL}//{file}" if file.is_absolute() else f"{_JOURNAL}{file}"
+
+
+def is_storage_url(text: str) -> bool:
+    """Return whether a text is meant as a storage URL, not as a path."""
+    return "://" in text or text.startswith(_JOURNAL)
+
+
 def without_password(url: str) -> str:
     """Return a storage URL fit for messages and files: secrets are `***`."""
+    if url.startswith(_JOURNAL):
+        return url
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         return re.sub(r":[^:@/]*@", ":***@", url)
     hidden = {key: "***" for key in parsed.query if _SECRET.search(key)}
-    return parsed.update_query_dict(hidden).render_as_string(hide_password=True)
+    shown = parsed.update_query_dict(hidden).render_as_string(hide_password=True)
+    return shown.replace("%2A%2A%2A", "***")
 
 
 def open_storage(url: str, *, must_exist: bool = False) -> BaseStorage:
-    """Open an Optuna RDB storage; the folder of an SQLite file is created.
+    """Open an Optuna storage; the folder of a file is created.
 
     Args:
-        url: Such as `sqlite:///runs/first/study.db` or `postgresql+psycopg://...`.
-        must_exist: Refuse an SQLite file that does not exist, instead of creating it.
+        url: One of the forms above.
+        must_exist: Refuse a file that does not exist, instead of creating it.
 
     Raises:
         StorageError: The URL is malformed, its driver missing, or it cannot be opened.
     """
     shown = without_password(url)
     try:
-        sqlite = make_url(url).get_backend_name() == "sqlite"
-        file = _sqlite_file(url)
-        if file is not None:
-            if must_exist and not file.exists():
-                raise StorageError(f"The storage {shown!r} does not exist: there is no {file}.")
-            file.parent.mkdir(parents=True, exist_ok=True)
-        arguments = {"connect_args": {"timeout": _SQLITE_TIMEOUT_S}} if sqlite else {}
-        return RDBStorage(url, engine_kwargs=arguments)
+        if url.startswith(_JOURNAL):
+            return open_journal(_journal_file(url), must_exist=must_exist)
+        if url.startswith(_GRPC):
+            return _open_grpc(url)
+        return _open_database(url, must_exist=must_exist)
     except (SQLAlchemyError, ImportError, RuntimeError, OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise StorageError(
-            f"Cannot open the storage {shown!r}: {reason} Give a URL such as "
-            "'sqlite:///runs/first/study.db' or 'postgresql+psycopg://user@host/database'."
+            f"Cannot open the storage {shown!r}: {_reason(error)} Give a URL such as "
+            "'sqlite:///runs/first/study.db', 'journal:runs/first/study.log' or "
+            "'postgresql+psycopg://user@host/database'."
         ) from error
+
+
+def _open_database(url: str, *, must_exist: bool) -> RDBStorage:
+    if make_url(url).get_backend_name() != "sqlite":
+        return _open_server(url)
+    file = _sqlite_file(url)
+    if file is not None:
+        if must_exist and not file.exists():
+            raise StorageError(
+                f"The storage {without_password(url)!r} does not exist: there is no {file}."
+            )
+        file.parent.mkdir(parents=True, exist_ok=True)
+    return RDBStorage(url, engine_kwargs={"connect_args": {"timeout": _SQLITE_TIMEOUT_S}})
+
+
+def _open_server(url: str) -> RDBStorage:
+    """Open a database server; workers that start at once may all try to create its tables."""
+    for _ in range(_CREATION_ATTEMPTS - 1):
+        try:
+            return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+        except (IntegrityError, ProgrammingError):
+            time.sleep(1.0)
+    return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+
+
+def _open_grpc(url: str) -> BaseStorage:
+    parsed = urlsplit(url)
+    if parsed.hostname is None or parsed.port is None:
+        raise ValueError("a gRPC proxy is named by host and port, as in 'grpc://host:13000'.")
+    try:
+        import grpc  # noqa: F401  (Optuna would import it late, and fail with less to say)
+    except ImportError as error:
+        raise StorageError(
+            "A grpc:// storage needs the package grpcio: install motemo[grpc]."
+        ) from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        proxy = GrpcStorageProxy(host=parsed.hostname, port=parsed.port)
+    proxy.wait_server_ready(timeout=_GRPC_TIMEOUT_S)
+    return proxy
+
+
+def _journal_file(url: str) -> Path:
+    path = url.removeprefix(_JOURNAL)
+    if path.startswith("//") and not path.startswith("///"):
+        raise ValueError("write journal:relative/path, or journal:///absolute/path.")
+    if not path.strip("/"):
+        raise ValueError("the URL names no file.")
+    return Path(path.removeprefix("//"))
+
+
+def serves_several(storage: BaseStorage | None) -> bool:
+    """Return whether several processes may work on a storage at once: not in memory, not SQLite."""
+    if isinstance(storage, RDBStorage):
+        return str(storage.engine.dialect.name) != "sqlite"
+    return storage is not None and not isinstance(storage, InMemoryStorage)
+
+
+def check_serves_several(storage: str | BaseStorage) -> None:
+    """Raise unless several workers can share a storage, given open or by its URL.
+
+    Raises:
+        StorageError: It serves one process only.
+    """
+    if isinstance(storage, str):
+        several, shown = not storage.startswith("sqlite"), without_password(storage)
+    else:
+        several, shown = serves_several(storage), type(storage).__name__
+    if several:
+        return
+    raise StorageError(
+        f"The storage {shown!r} serves one process at a time. For several workers on one machine "
+        "give a journal file, as in 'journal:runs/first/study.log'; on several machines, a server, "
+        "as in 'postgresql+psycopg://user@host/database'."
+    )
+
+
+@contextmanager
+def opened(storage: str | BaseStorage | None) -> Iterator[BaseStorage | None]:
+    """Open a storage that is given by its URL, and close it in the end; leave others as they are.
+
+    Raises:
+        StorageError: It cannot be opened.
+    """
+    if not isinstance(storage, str):
+        yield storage
+        return
+    own = open_storage(storage)
+    try:
+        yield own
+    finally:
+        if isinstance(own, RDBStorage):
+            own.remove_session()
+            own.engine.dispose()
+        elif isinstance(own, GrpcStorageProxy):
+            own.close()
+
+
+def storage_errors() -> tuple[type[Exception], ...]:
+    """Return what a storage raises when it is damaged, full, locked or gone."""
+    return (*_server_errors(), OSError, StorageError)
+
+
+def _server_errors() -> tuple[type[Exception], ...]:
+    errors: tuple[type[Exception], ...] = (StorageInternalError, SQLAlchemyError)
+    if "grpc" in sys.modules:
+        from grpc import RpcError
+
+        errors = (*errors, RpcError)
+    return errors
+
+
+def _reason(error: BaseException) -> str:
+    """Return what matters of an error's text."""
+    text = str(error).strip()
+    details = re.search(r'details = "(.*)"', text)  # of gRPC
+    return details[1] if details else (text.splitlines() or [repr(error)])[0]
 
 
 @contextmanager
@@ -83,8 +229,8 @@ def explained() -> Iterator[None]:
     """
     try:
         yield
-    except (StorageInternalError, SQLAlchemyError) as error:
-        reason = str(error.__cause__ or error).strip().splitlines()[0]
+    except _server_errors() as error:
+        reason = _reason(error.__cause__ or error)
         raise StorageError(
             f"The storage cannot be used: {reason} What had been stored before is kept. Check that "
             "it is whole, that there is space, and that no other program holds it."
@@ -121,6 +267,8 @@ def exclusive(storage: str | BaseStorage | None) -> Iterator[None]:
 
 
 def _sqlite_file(url: str) -> Path | None:
+    if not url.startswith("sqlite"):
+        return None
     parsed = make_url(url)
     in_file = parsed.get_backend_name() == "sqlite" and parsed.database not in (None, ":memory:")
     return Path(str(parsed.database)) if in_file else None

@@ -27,7 +27,17 @@ from torch import nn
 from motemo.counting import count_operators
 from motemo.device import Device, TimingProtocol
 from motemo.errors import GenotypeError, UnknownNameError
-from motemo.objective import Direction, Failure, Measurement, Objective, Outcome, Skipped, Stage
+from motemo.objective import (
+    EPOCH_LOSSES,
+    Direction,
+    Failure,
+    Measurement,
+    Objective,
+    Outcome,
+    Skipped,
+    Stage,
+    Watchable,
+)
 from motemo.onnx.graph import build_onnx
 from motemo.onnx.session import example_images, open_session
 from motemo.registry import SPACES
@@ -343,6 +353,8 @@ def check_objective(objective: Objective, architectures: Sequence[Architecture])
         _check_measurement(measurement, objective)
     _check_repetition(objective, architectures, first)
     _check_failure(objective, architectures)
+    if isinstance(objective, Watchable):
+        _check_watching(objective, architectures[0], first[0])
     _require(objective.identity() == identity, "The identity must not change by evaluating.")
 
 
@@ -439,6 +451,39 @@ def _check_failure(objective: Objective, architectures: Sequence[Architecture]) 
     _require_measurement(outcomes[2], after)
     if isinstance(outcomes[1], Failure | Skipped):
         _require(outcomes[1].reason.strip(), "A Failure or Skipped must say why.")
+
+
+def _check_watching(
+    objective: Watchable, architecture: Architecture, unwatched: Measurement
+) -> None:
+    """Watch a training to its end, and stop another one after its first epoch."""
+    seen: list[list[Json]] = []
+
+    def look_on(_architecture: Architecture, losses: Sequence[float]) -> None:
+        seen.append([*losses])
+
+    watched = _require_measurement(
+        objective.evaluate_watched([architecture], look_on)[0], architecture
+    )
+    _require(
+        unwatched.low < unwatched.high or watched.value == unwatched.value,
+        f"A watched training must give the same value; got {watched.value!r}, and "
+        f"{unwatched.value!r} where nobody watched.",
+    )
+    whole = watched.record.get(EPOCH_LOSSES)
+    _require(
+        isinstance(whole, list) and seen and seen == [whole[: len(losses)] for losses in seen],
+        f"The watch must be shown what the record has under {EPOCH_LOSSES!r}, {whole!r}; "
+        f"it was shown {seen!r}.",
+    )
+    [stopped] = objective.evaluate_watched([architecture], lambda _architecture, _losses: "enough")
+    record = dict(stopped.record) if isinstance(stopped, Skipped) else {}
+    _require(
+        stopped == Skipped("enough", record, paid=True) and record.get(EPOCH_LOSSES) == seen[0],
+        "A training that is stopped must be Skipped and paid, for the reason given and with the "
+        f"losses so far in its record; got {stopped!r}.",
+    )
+    _require_json(record, "The record of a stopped training")
 
 
 # Devices

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from statistics import stdev
 from typing import Literal, TypeAlias
 
@@ -33,20 +33,25 @@ from motemo.data.dataset import ImageData
 from motemo.errors import DeviceError, EvaluationError, SettingsError, UsageError
 from motemo.host import host_identity
 from motemo.objective import (
+    EPOCH_LOSSES,
     Direction,
     Failure,
     Measurement,
-    Objective,
     Outcome,
+    Skipped,
     Stage,
+    Watch,
+    Watchable,
     evaluate_each,
 )
 from motemo.objectives.calibration import MIN_TERMS, PUBLISHED, Calibration
 from motemo.objectives.terms import Terms, landscape_term, speed_term
 from motemo.objectives.trace import (
     REFERENCE_RECIPE,
+    LossWatch,
     Recipe,
     Trace,
+    go_on,
     record_trace,
     torch_device,
 )
@@ -85,18 +90,15 @@ class Scored:
     def record(self) -> dict[str, Json]:
         """Return all of it, JSON-able."""
         return {
-            "epoch_losses": list(self.trace.epoch_losses),
+            **_training_record(self.trace, self.seed, self.attempts),
             "landscape_losses": list(self.trace.landscape_losses),
-            "epoch_seconds": list(self.trace.epoch_seconds),
             "landscape_term": self.terms.landscape,
             "speed_term": self.terms.speed,
-            "seed": self.seed,
-            "attempts": self.attempts,
         }
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mote(Objective):
+class Mote(Watchable):
     """MOTE of the reduced architecture, trained on `data`. Higher is better, no unit.
 
     The record holds the trace, both terms, the seed and the attempts, so that terms can be
@@ -167,9 +169,11 @@ class Mote(Objective):
             train_device=train_device,
         )
 
-    def evaluate(self, architectures: Sequence[Architecture]) -> list[Outcome]:
+    def evaluate_watched(
+        self, architectures: Sequence[Architecture], watch: Watch
+    ) -> list[Outcome]:
         """Train each reduced architecture and score its trace."""
-        return evaluate_each(architectures, self._measure)
+        return evaluate_each(architectures, lambda a: self._measure(a, partial(watch, a)))
 
     def identity(self) -> dict[str, Json]:
         """Data, recipe, cost, calibration, seed, retries."""
@@ -186,12 +190,12 @@ class Mote(Objective):
             **measured,
         }
 
-    def _measure(self, architecture: Architecture) -> Outcome:
+    def _measure(self, architecture: Architecture, watch: LossWatch) -> Outcome:
         calibration = self.calibration or _space_calibration(self, architecture.space)
         if isinstance(calibration, Failure):
             return calibration
-        scored = self.score(architecture)
-        if isinstance(scored, Failure):
+        scored = self.score(architecture, watch)
+        if not isinstance(scored, Scored):
             return scored
         low, high = (
             calibration.combine(Terms(scored.terms.landscape, scored.terms.speed * factor))
@@ -213,16 +217,24 @@ class Mote(Objective):
         spread = 1.96 * stdev(seconds) * len(seconds) ** 0.5 / trace.train_seconds
         return max(0.0, 1 - spread), 1 + spread
 
-    def score(self, architecture: Architecture) -> Scored | Failure:
-        """Train until a trace is finite; return it with its terms, not yet combined."""
+    def score(
+        self, architecture: Architecture, watch: LossWatch = go_on
+    ) -> Scored | Failure | Skipped:
+        """Train until a trace is finite; return it with its terms, not yet combined.
+
+        A training that `watch` stops is skipped, with what there is of its trace.
+        """
         reasons: list[str] = []
         for attempt in range(1 + self.retries):
             seed = derive_seed("mote", self.seed, architecture.key, attempt)
             try:
-                trace = self._train(architecture, seed)
+                trace = self._train(architecture, seed, watch)
             except EvaluationError as error:
                 reasons.append(str(error))
                 continue
+            if trace.stopped is not None:
+                record = _training_record(trace, seed, attempt + 1)
+                return Skipped(trace.stopped, record, paid=True)
             terms = Terms(
                 landscape=landscape_term(trace.landscape_losses),
                 speed=speed_term(trace.epoch_losses, self._cost(architecture, trace)),
@@ -230,12 +242,17 @@ class Mote(Objective):
             return Scored(trace=trace, terms=terms, seed=seed, attempts=attempt + 1)
         return Failure(f"{reasons[-1]} (in each of {len(reasons)} attempts)")
 
-    def _train(self, architecture: Architecture, seed: int) -> Trace:
+    def _train(self, architecture: Architecture, seed: int, watch: LossWatch) -> Trace:
         network = architecture.build_reduced(
             input_shape=self.data.image_shape, classes=self.data.classes, seed=seed
         )
         return record_trace(
-            network, self.data, recipe=self.recipe, seed=seed, train_device=self.train_device
+            network,
+            self.data,
+            recipe=self.recipe,
+            seed=seed,
+            train_device=self.train_device,
+            watch=watch,
         )
 
     def _cost(self, architecture: Architecture, trace: Trace) -> float:
@@ -249,6 +266,15 @@ class Mote(Objective):
                 return PUBLISHED_SECONDS * flops / PUBLISHED_FLOPS
             case "seconds":
                 return PUBLISHED_SECONDS * trace.train_seconds / _yardstick_seconds(self)
+
+
+def _training_record(trace: Trace, seed: int, attempts: int) -> dict[str, Json]:
+    return {
+        EPOCH_LOSSES: list(trace.epoch_losses),
+        "epoch_seconds": list(trace.epoch_seconds),
+        "seed": seed,
+        "attempts": attempts,
+    }
 
 
 @lru_cache(maxsize=8)
@@ -269,15 +295,15 @@ def _space_calibration(mote: Mote, space: Space) -> Calibration | Failure:
     reason = "the space has no more"
     for architecture in chosen.values():
         try:
-            scored = mote.score(architecture)
+            scored = mote.score(architecture)  # unwatched: constants must not depend on the study
         except (UsageError, DeviceError):
             raise
         except Exception as error:  # noqa: BLE001  (a user's own network may raise anything)
             scored = Failure(f"{type(error).__name__}: {error}")
-        if isinstance(scored, Failure):
-            reason = scored.reason
-        else:
+        if isinstance(scored, Scored):
             terms.append(scored.terms)
+        else:
+            reason = scored.reason
     if len(terms) < MIN_TERMS:
         return Failure(
             f"calibration failed: {len(terms)} of {len(chosen)} random architectures could be "

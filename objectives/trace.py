@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from typing import Literal, TypeAlias
 
 import torch
@@ -24,6 +23,8 @@ from motemo.space import Json
 from motemo.threads import single_threaded
 
 LandscapeMode: TypeAlias = Literal["evaluate", "fit"]
+LossWatch: TypeAlias = Callable[[Sequence[float]], str | None]
+"""From the losses of all epochs so far to the reason to stop the training, or None."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,14 +103,17 @@ class Trace:
     """What one training left behind.
 
     Attributes:
-        epoch_losses: `(E,)` mean training loss of each epoch (CE_e).
-        landscape_losses: `(G + 1,)` mean loss at the points from initial to trained weights.
-        epoch_seconds: `(E,)` wall-clock seconds of each epoch.
+        epoch_losses: `(E,)` mean training loss of each epoch (CE_e); fewer if stopped.
+        landscape_losses: `(G + 1,)` mean loss at the points from initial to trained weights; none
+            if stopped.
+        epoch_seconds: `(E,)` wall-clock seconds of each epoch; fewer if stopped.
+        stopped: Why the training was stopped, or None.
     """
 
     epoch_losses: tuple[float, ...]
     landscape_losses: tuple[float, ...]
     epoch_seconds: tuple[float, ...]
+    stopped: str | None = None
 
     @property
     def train_seconds(self) -> float:
@@ -117,8 +121,18 @@ class Trace:
         return sum(self.epoch_seconds)
 
 
+def go_on(_losses: Sequence[float]) -> None:
+    """Stop no training."""
+
+
 def record_trace(
-    network: nn.Module, data: ImageData, *, recipe: Recipe, seed: int, train_device: str = "cpu"
+    network: nn.Module,
+    data: ImageData,
+    *,
+    recipe: Recipe,
+    seed: int,
+    train_device: str = "cpu",
+    watch: LossWatch = go_on,
 ) -> Trace:
     """Train a network and record its trace. The network is left trained.
 
@@ -128,6 +142,8 @@ def record_trace(
         recipe: How to train.
         seed: Seed of the order of the images; the same seed gives the same trace on one machine.
         train_device: torch device, such as `cpu` or `cuda`.
+        watch: Judges the training after every epoch, and its time is not counted; a training that
+            it does not stop leaves the same trace as one that nobody watches.
 
     Raises:
         DeviceError: The device is not available.
@@ -142,7 +158,7 @@ def record_trace(
         enabled=True, benchmark=False, deterministic=True, allow_tf32=False
     )
     with seeded_torch(derive_seed("training", seed), train_device), single_threaded(), cudnn:
-        return _Trainer(network, images, labels, data.classes, recipe, seed).trace()
+        return _Trainer(network, images, labels, data.classes, recipe, seed).trace(watch)
 
 
 def torch_device(name: str) -> torch.device:
@@ -178,18 +194,23 @@ class _Trainer:
             self.parameters, lr=self.recipe.learning_rate, eps=self.recipe.adam_eps
         )
 
-    def trace(self) -> Trace:
+    def trace(self, watch: LossWatch) -> Trace:
         self.network.train()
         initial = self._weights()
-        clock = [time.perf_counter()]
-        epoch_losses = []
-        for epoch in range(self.recipe.epochs):
-            epoch_losses.append(self._fit(f"epoch {epoch}"))
-            clock.append(time.perf_counter())
+        losses: list[float] = []
+        seconds: list[float] = []
+        stopped: str | None = None
+        while stopped is None and len(losses) < self.recipe.epochs:
+            start = time.perf_counter()
+            losses.append(self._fit(f"epoch {len(losses)}"))
+            seconds.append(time.perf_counter() - start)
+            stopped = watch(tuple(losses))
+        landscape = self._landscape(initial, self._weights()) if stopped is None else ()
         return Trace(
-            epoch_losses=tuple(epoch_losses),
-            landscape_losses=tuple(self._landscape(initial, self._weights())),
-            epoch_seconds=tuple(end - start for start, end in pairwise(clock)),
+            epoch_losses=tuple(losses),
+            landscape_losses=tuple(landscape),
+            epoch_seconds=tuple(seconds),
+            stopped=stopped,
         )
 
     def _weights(self) -> list[torch.Tensor]:

@@ -1,6 +1,7 @@
 """Check that a search killed at random moments ends like one that was never interrupted.
 
     python scripts/check_resume.py --studies 10 --trials 24
+    python scripts/check_resume.py --storage postgresql
 
 For each study: one search runs to its end; a second one, with the same seed, runs in a process
 that is killed with SIGKILL again and again at random moments, and is started again each time. Then
@@ -19,6 +20,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # children are forked: no thread pool befor
 
 import optuna
 from optuna.storages import RDBStorage
+from servers import KINDS, storages
 
 import motemo
 from motemo.data.pipeline import load_data
@@ -140,9 +143,11 @@ def differences(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> li
     return found
 
 
-def check_study(folder: Path, seed: int, arguments: argparse.Namespace) -> tuple[int, list[str]]:
+def check_study(
+    create: Callable[[str], str], seed: int, arguments: argparse.Namespace
+) -> tuple[int, list[str]]:
     """Compare one killed study with an uninterrupted one; return kills and differences."""
-    whole, killed = (f"sqlite:///{folder}/{name}_{seed}.db" for name in ("whole", "killed"))
+    whole, killed = (create(f"{name}_{seed}") for name in ("whole", "killed"))
     search = {
         "trials": arguments.trials,
         "seed": seed,
@@ -179,15 +184,19 @@ def main() -> int:
     )
     parser.add_argument("--studies", type=int, default=10)
     parser.add_argument("--trials", type=int, default=24)
+    parser.add_argument("--storage", choices=KINDS, default="sqlite")
     parser.add_argument("--sampler", default="nsga2")
     parser.add_argument("--longest", type=float, default=2.0, help="most seconds before a kill")
     parser.add_argument("--latency", action="store_true", help="measure latency too")
     arguments = parser.parse_args()
     equal = 0
-    with tempfile.TemporaryDirectory() as folder:
-        _warm_up(Path(folder))
+    with (
+        tempfile.TemporaryDirectory() as name,
+        storages(arguments.storage, Path(name)) as create,
+    ):
+        _warm_up(Path(name))
         for seed in range(arguments.studies):
-            kills, found = check_study(Path(folder), seed, arguments)
+            kills, found = check_study(create, seed, arguments)
             equal += not found
             print(f"study {seed}: {kills} kills, {len(found)} differences", flush=True)
             for line in found[:5]:

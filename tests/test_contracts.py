@@ -119,7 +119,7 @@ def test_sampler(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["nsga2", "nsga3", "tpe", "gp", "random"],
+    ["motemo", "nsga2", "nsga3", "pymoo_nsga2", "mote_nas", "tpe", "gp", "random"],
 )
 def test_sampler_does_not_warn(name: str) -> None:
     study = optuna.create_study(sampler=SAMPLERS.create(name))

@@ -19,7 +19,13 @@ pytestmark = [
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--sampler", "nsga2"], ["--sampler", "random"], ["--latency"]],
+    [
+        ["--sampler", "nsga2"],
+        ["--sampler", "random"],
+        ["--latency"],
+        ["--storage", "journal"],
+        ["--storage", "postgresql"],
+    ],
     ids=lambda arguments: arguments[-1].lstrip("-"),
 )
 def test_killed_search_ends_like_an_uninterrupted_one(arguments: list[str]) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import typer
 
+from motemo.cli.benchmark import benchmark
 from motemo.cli.console import fail
 from motemo.cli.front import front
 from motemo.cli.listing import list_names
 from motemo.cli.measure import measure
 from motemo.cli.search import search
+from motemo.cli.worker import worker
 from motemo.errors import MotemoError, UsageError
 
 EXIT_FAILED, EXIT_USAGE = 1, 2
@@ -22,8 +24,10 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.command()(search)
+app.command()(worker)
 app.command()(front)
 app.command()(measure)
+app.command()(benchmark)
 app.command("list")(list_names)
 
 

@@ -119,7 +119,7 @@ def benchmark(
       motemo benchmark --table cells.csv.gz --seeds 100 --replay-mote-nas
 
       motemo benchmark --table cells.csv.gz --table latency.csv.gz --estimate published_mote
-      --truth cifar100_test_acc_200 --reference 55 --cost gold_6240 --sampler nsga2
+      --truth cifar100_test_acc_200 --reference 55 --cost gold_6240 --sampler motemo
       --sampler random
     """
     from motemo.benchmark.folder import BenchmarkFolder

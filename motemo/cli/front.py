@@ -59,7 +59,7 @@ def front(
     import optuna
 
     from motemo.records import read_front
-    from motemo.storage import explained, load_study
+    from motemo.storage import explained, is_storage_url, load_study
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     folder = _source(run, storage=storage, study_name=study_name)
@@ -67,7 +67,7 @@ def front(
         answer = read_front(load_study(folder.storage_url, folder.study_name))
     if constraint:
         answer = answer.within(*constraint)
-    target: RunFolder | None = None if constraint or "://" in run else folder
+    target: RunFolder | None = None if constraint or is_storage_url(run) else folder
     if out is not None:
         target = replace(folder, path=out)
         target.check_free_for(folder)
@@ -77,8 +77,9 @@ def front(
 def _source(run: str, *, storage: str | None, study_name: str | None) -> RunFolder:
     """Return the folder and study that the user means by a folder or a storage URL."""
     from motemo.run_folder import RunFolder
+    from motemo.storage import is_storage_url
 
-    if "://" in run:
+    if is_storage_url(run):
         return RunFolder(Path(), run, study_name or "motemo")
     opened = RunFolder.open(Path(run), storage=storage)
     return replace(opened, study_name=study_name) if study_name else opened

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +11,7 @@ import typer
 
 from motemo.cli.console import err_console, note, show
 from motemo.cli.export import write_onnx
+from motemo.cli.request import Request
 from motemo.cli.settings import (
     Classes,
     DataClasses,
@@ -25,19 +26,14 @@ from motemo.cli.settings import (
     SpaceName,
     Threads,
     TrainDevice,
-    create_device,
-    create_objectives,
-    load_images,
-    parse_shape,
 )
-from motemo.errors import EvaluationError
-from motemo.registry import SPACES
+from motemo.cli.together import search_together
+from motemo.errors import EvaluationError, SettingsError
 
 if TYPE_CHECKING:
     from motemo.front import Front
-    from motemo.objective import Objective
+    from motemo.progress import Progress
     from motemo.run_folder import RunFolder
-    from motemo.space import Space
 
 DEFAULT_OUT = Path("runs/search")
 DEFAULT_OBJECTIVES = ("mote", "params", "flops", "latency_ms")
@@ -51,7 +47,7 @@ def search(
     sampler: Annotated[
         str,
         typer.Option("--sampler", help="Who proposes candidates; see 'motemo list'."),
-    ] = "nsga2",
+    ] = "motemo",
     trials: Annotated[
         int,
         typer.Option("--trials", help="At least so many completed evaluations in all."),
@@ -64,7 +60,11 @@ def search(
     out: Annotated[Path, typer.Option("--out", help="Folder for all results.")] = DEFAULT_OUT,
     storage: Annotated[
         str | None,
-        typer.Option("--storage", help="Optuna storage URL.  [default: sqlite:///OUT/study.db]"),
+        typer.Option(
+            "--storage",
+            help="Optuna storage URL.  [default: sqlite:///OUT/study.db; with --workers, "
+            "journal:OUT/study.log]",
+        ),
     ] = None,
     study_name: Annotated[str, typer.Option("--study-name", help="Study in the storage.")] = (
         "motemo"
@@ -73,8 +73,15 @@ def search(
         int, typer.Option("--batch-size", help="Candidates that are asked for together.")
     ] = 4,
     population: Annotated[
-        int | None, typer.Option("--population", help="Population of nsga2 and nsga3.")
+        int | None, typer.Option("--population", help="Population of the genetic samplers.")
     ] = None,
+    early_stopping: Annotated[
+        bool,
+        typer.Option(
+            "--early-stopping/--no-early-stopping",
+            help="Stop trainings that cannot enter the front; they count as evaluations.",
+        ),
+    ] = False,
     device: DeviceName = "cpu",
     threads: Threads = 1,
     train_device: TrainDevice = "cpu",
@@ -84,6 +91,14 @@ def search(
     images_per_class: ImagesPerClass = None,
     image_size: ImageSize = None,
     option: Options = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            "--workers",
+            help="Processes on this machine that share the search. 0 waits for 'motemo worker' "
+            "on other machines.",
+        ),
+    ] = 1,
 ) -> None:
     """Search a space for its Pareto front.
 
@@ -97,37 +112,37 @@ def search(
 
       motemo search --data photos/ --image-size 32 --trials 100 --constraint "latency_ms<=5"
 
+      motemo search --workers 4 --out runs/shared
+
       motemo search --data rd.npz --images-per-class 100 --objective mote --objective params
     """
     from motemo.run_folder import RunFolder
     from motemo.storage import without_password
 
-    folder = RunFolder(out, storage, study_name)
+    if workers < 0:
+        raise SettingsError(f"The number of workers cannot be negative; got {workers}.")
+    folder = RunFolder(out, storage, study_name, shared=workers != 1)
     folder.check()
-    found_space: Space = SPACES.create(space)
-    names = objective or DEFAULT_OBJECTIVES
-    images = load_images(data, data_classes, images_per_class, image_size, seed)
-    objectives = create_objectives(
-        names,
-        option or [],
-        data=images,
-        device=create_device(device, threads),
-        input_shape=parse_shape(input_shape),
-        classes=images.classes if classes is None else classes,
-        seed=seed,
+    request = Request(
+        space=space,
+        data=data,
+        data_classes=data_classes,
+        images_per_class=images_per_class,
+        image_size=image_size,
+        objectives=tuple(objective or DEFAULT_OBJECTIVES),
+        options=tuple(option or ()),
+        constraints=tuple(constraint or ()),
+        device=device,
+        threads=threads,
         train_device=train_device,
-    )
-    front = _run_search(
-        folder,
-        found_space,
-        objectives,
-        trials=trials,
-        constraints=constraint or [],
+        input_shape=input_shape,
+        classes=classes,
         sampler=sampler,
         population=population,
-        batch_size=batch_size,
         seed=seed,
+        early_stopping=early_stopping,
     )
+    front = _run(folder, request, trials=trials, batch_size=batch_size, workers=workers)
     show(front)
     if not front.evaluated:
         raise EvaluationError(
@@ -136,23 +151,13 @@ def search(
         )
 
 
-def _run_search(
-    folder: RunFolder,
-    space: Space,
-    objectives: Sequence[Objective],
-    *,
-    trials: int,
-    constraints: Sequence[str],
-    sampler: str,
-    population: int | None,
-    batch_size: int,
-    seed: int,
+def _run(
+    folder: RunFolder, request: Request, *, trials: int, batch_size: int, workers: int
 ) -> Front:
+    """Search, alone or by workers; show how far it is, and write the files."""
     import optuna
 
     from motemo.rendering.live import LiveProgress
-    from motemo.search_loop import Progress
-    from motemo.search_loop import search as run
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with ExitStack() as stack:
@@ -171,22 +176,40 @@ def _run_search(
                 stopped_early=progress.stopped_early,
             )
 
-        front = run(
-            space,
-            objectives,
-            trials=trials,
-            constraints=constraints,
-            sampler=sampler,
-            population=population,
-            storage=folder.storage_url,
-            study_name=folder.study_name,
-            batch_size=batch_size,
-            seed=seed,
-            on_progress=on_progress,
-        )
+        if workers == 1:
+            front = _search_alone(folder, request, trials, batch_size, on_progress)
+        else:
+            front = search_together(folder, request, trials, batch_size, workers, on_progress)
         display.stop()
         _write_all(folder, front)
     return front
+
+
+def _search_alone(
+    folder: RunFolder,
+    request: Request,
+    trials: int,
+    batch_size: int,
+    on_progress: Callable[[Progress], None],
+) -> Front:
+    from motemo.search_loop import search as run
+
+    space, objectives = request.create()
+    return run(
+        space,
+        objectives,
+        trials=trials,
+        constraints=request.constraints,
+        sampler=request.sampler,
+        population=request.population,
+        storage=folder.storage_url,
+        study_name=folder.study_name,
+        batch_size=batch_size,
+        seed=request.seed,
+        early_stopping=request.early_stopping,
+        on_progress=on_progress,
+        request=request.to_json(),
+    )
 
 
 @contextmanager

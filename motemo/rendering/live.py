@@ -15,7 +15,7 @@ from rich.text import Text
 from motemo.front import Front
 from motemo.rendering.table import front_table
 
-_SKIPPED = ("duplicate", "infeasible", "invalid", "skipped", "failed")
+_SKIPPED = ("duplicate", "infeasible", "invalid", "skipped", "stopped", "failed", "abandoned")
 _ROWS = 12
 _QUIET_SHARE = 0.1
 _QUIET_SECONDS = 15.0
@@ -84,7 +84,7 @@ class LiveProgress:
             seconds_left: Estimated seconds to go, if known.
             stopped_early: Why the search ended short of what was asked for.
         """
-        done = trials["completed"]
+        done = trials["completed"] + trials["stopped"]
         left = "" if seconds_left is None else f"{timedelta(seconds=round(seconds_left))} left"
         skipped = ", ".join(f"{trials[name]} {name}" for name in _SKIPPED if trials[name])
         status = f"{len(front)} on the front" + (f"; {skipped}" if skipped else "")
