@@ -29,8 +29,9 @@ Matrix = NDArray[np.float64]
 class Scale:
     """Squeezes the bad end of every objective, so that it does not take all attention.
 
-    What is worse than the median of random candidates counts by its logarithm: among networks that
-    are hardly better than chance, much hypervolume lies that no one wants.
+    What lies farther behind the median of random candidates than their best tenth lies before it
+    counts by its logarithm: among networks hardly better than chance, much hypervolume lies that
+    no one wants.
 
     Attributes:
         median: `(m,)` median values of random candidates, lower is better.
@@ -51,7 +52,7 @@ class Scale:
     def __call__(self, costs: Matrix) -> Matrix:
         """Return the values `(n, m)` on this scale; lower is better, order is kept."""
         steps = (costs - self.median) / self.unit
-        return np.where(steps > 0, np.log1p(np.maximum(steps, 0)), steps)
+        return np.where(steps > 1, 1 + np.log1p(np.maximum(steps - 1, 0)), steps)
 
 
 def undominated_points(

@@ -135,10 +135,10 @@ def test_scale_keeps_the_order(values: list[float], data: st.DataObject) -> None
 
 
 def test_scale_squeezes_the_bad_end() -> None:
-    values = np.arange(101.0)[:, None]
+    values = np.array([*np.linspace(0, 100, 99), 500.0, 1000.0])[:, None]
     scale = Scale.of(values)
     good, bad = scale(values[[0, 50]])[:, 0], scale(values[[50, 100]])[:, 0]
-    assert np.ptp(bad) < 0.8 * np.ptp(good)
+    assert 1 < np.ptp(bad) / np.ptp(good) < 5  # of 20 before
 
 
 # The sampler
