@@ -3,9 +3,10 @@
     python benchmarks/compare_samplers.py --cells cells.csv.gz --latency latency.csv.gz \
         --out benchmarks/results/compare_samplers.json
 
-`cells` has the columns arch, index, published_mote, params_m, cifar100_test_acc_200 and
-cifar100_val_acc_12, `latency` has index, gold_6240 and raspi4 in milliseconds. Each setting is one
-`motemo benchmark`, which continues where it was interrupted; its folder stays in `--work`.
+`cells` has the columns arch, index, published_mote, params_m, cifar100_test_acc_200,
+cifar100_val_acc_12 and cifar100_train_seconds_12; `latency` has index and, in milliseconds,
+gold_6240, raspi4 and pixel3. Each setting is one `motemo benchmark`, which continues where it was
+interrupted; its folder stays in `--work`.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ SAMPLERS = ("motemo", "nsga2", "pymoo_nsga2")
 SETTINGS: dict[str, tuple[str, ...]] = {
     "one processor": ("--cost", "gold_6240", "--evaluations", "400"),
     "another device": ("--cost", "raspi4", "--evaluations", "200"),
+    "a third device": ("--cost", "pixel3", "--evaluations", "200"),
     "three objectives": ("--cost", "gold_6240", "--cost", "params_m", "--evaluations", "200"),
     "four objectives": (
         *("--cost", "gold_6240", "--cost", "params_m", "--cost", "raspi4"),
