@@ -335,7 +335,7 @@ def test_a_study_of_something_else_is_refused() -> None:
         ({"sampler": "nsga"}, UnknownNameError, "Did you mean 'nsga"),
         ({"sampler": "NoSampler"}, UnknownNameError, "Available"),
         ({"sampler": "GridSampler"}, UnknownNameError, "Available"),
-        ({"population": 1}, SettingsError, "at least 2"),
+        ({"sampler": "nsga2", "population": 1}, SettingsError, "at least 2"),
         ({"constraints": ["params"]}, ConstraintError, "Malformed"),
         ({"constraints": ["mote>=1"]}, ConstraintError, "not measured"),
         ({"storage": "nonsense"}, StorageError, "Cannot open"),

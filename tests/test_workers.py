@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from threading import Event, Thread
@@ -22,6 +24,7 @@ from torch import nn
 
 import motemo
 from motemo import cli, records
+from motemo.cli.signals import ended_in_order
 from motemo.errors import SettingsError, StorageError
 from motemo.objective import Direction, Outcome, Stage, evaluate_each
 from motemo.presence import DIED, LEFT, Observer, Presence, Role, Verdict, own_presence
@@ -532,3 +535,17 @@ def test_workers_that_cannot_work_are_refused(run: Run, tmp_path: Path, url: str
     status, said = run("worker", url)
     assert status == 2
     assert "motemo.work(" in said
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_whose_exception_got_lost_ends_the_command_at_the_next_step(number: int) -> None:
+    """Python drops it where garbage is being collected."""
+    before = signal.getsignal(number)
+    ends = KeyboardInterrupt if number == signal.SIGINT else SystemExit
+    with ended_in_order() as check:
+        check()
+        with suppress(KeyboardInterrupt, SystemExit):
+            signal.raise_signal(number)
+        with pytest.raises(ends):
+            check()
+    assert signal.getsignal(number) is before

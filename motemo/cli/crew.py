@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 
 from motemo.cli.console import note
 from motemo.errors import DeviceError, EvaluationError
@@ -147,20 +146,6 @@ def gpus_for(train_device: str) -> list[str]:
     if not count:
         raise DeviceError("torch sees no CUDA device here. Train on the cpu, or on another host.")
     return [str(number) for number in range(count)]
-
-
-@contextmanager
-def ended_in_order() -> Iterator[None]:
-    """Let SIGTERM end the block as an exception, so that everything is left in order."""
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _share(place: int, count: int) -> list[int]:

@@ -27,6 +27,7 @@ from motemo.cli.settings import (
     Threads,
     TrainDevice,
 )
+from motemo.cli.signals import ended_in_order
 from motemo.cli.together import search_together
 from motemo.errors import EvaluationError, SettingsError
 
@@ -162,9 +163,11 @@ def _run(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with ExitStack() as stack:
         stack.enter_context(_hint_when_interrupted())
+        check_signals = stack.enter_context(ended_in_order())
         display = LiveProgress(err_console)
 
         def on_progress(progress: Progress) -> None:
+            check_signals()
             if not display.started:
                 stack.enter_context(folder.claimed())
                 stack.enter_context(display)

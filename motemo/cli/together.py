@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from motemo.cli.console import note
-from motemo.cli.crew import Crew, ended_in_order, gpus_for, worker_command
+from motemo.cli.crew import Crew, gpus_for, worker_command
 
 if TYPE_CHECKING:
     import optuna
@@ -65,7 +65,7 @@ def search_together(
         )
         if not workers:
             note(_invitation(folder))
-        with ended_in_order(), crew:
+        with crew:
             while True:
                 at_work = crew.tend(paid(study.get_trials(deepcopy=False)))
                 ended, reason = _end(study, plan, trials)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from motemo.cli.console import err_console, note
-from motemo.cli.crew import ended_in_order
+from motemo.cli.signals import ended_in_order
 
 DEFAULT_LEASE_S = 60.0
 
@@ -80,9 +80,10 @@ def worker(
     )
     request.check_data()
     space, objectives = request.create()
-    with ended_in_order(), LiveProgress(err_console) as display:
+    with ended_in_order() as check_signals, LiveProgress(err_console) as display:
 
         def on_progress(progress: Progress) -> None:
+            check_signals()
             display.update(
                 progress.front,
                 wanted=progress.wanted,
@@ -90,6 +91,10 @@ def worker(
                 seconds_left=progress.seconds_left,
                 stopped_early=progress.stopped_early,
             )
+
+        def stop() -> bool:
+            check_signals()
+            return parent is not None and os.getppid() != parent
 
         front = work(
             space,
@@ -104,6 +109,6 @@ def worker(
             early_stopping=request.early_stopping,
             lease_s=lease,
             on_progress=on_progress,
-            stop=lambda: parent is not None and os.getppid() != parent,
+            stop=stop,
         )
     note(f"{len(front.evaluated)} evaluated, {len(front)} on the front")
