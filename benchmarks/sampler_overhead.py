@@ -66,17 +66,17 @@ def opened(kind: str, folder: Path) -> Iterator[Callable[[str], BaseStorage]]:
             yield lambda name: open_storage(url(name))
 
 
-def measure(kind: str, trials: int) -> dict[str, dict[str, float]]:
+def measure(kind: str, trials: int, names: list[str]) -> dict[str, dict[str, float]]:
     """Return milliseconds a trial by sampler, by the wall clock and of this process's CPU."""
-    wall, cpu = dict.fromkeys(SAMPLERS, 0.0), dict.fromkeys(SAMPLERS, 0.0)
+    wall, cpu = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)
     with tempfile.TemporaryDirectory() as folder, opened(kind, Path(folder)) as create:
         studies = {
             name: optuna.create_study(
                 storage=create(f"study_{number}"),
                 directions=["maximize", "minimize", "minimize"],
-                sampler=sampler(),
+                sampler=SAMPLERS[name](),
             )
-            for number, (name, sampler) in enumerate(SAMPLERS.items())
+            for number, name in enumerate(names)
         }
         for _ in range(trials // CHUNK):
             for name, study in studies.items():
@@ -91,7 +91,7 @@ def measure(kind: str, trials: int) -> dict[str, dict[str, float]]:
             "cpu_ms": round(1000 * cpu[name] / done, 2),
             "wall_ratio": round(wall[name] / wall[YARDSTICK], 2),
         }
-        for name in SAMPLERS
+        for name in names
     }
 
 
@@ -101,6 +101,8 @@ def main() -> None:
     )
     kinds = ("memory", *KINDS)
     parser.add_argument("--storage", action="append", choices=kinds, help="default: all")
+    others = [name for name in SAMPLERS if name != YARDSTICK]
+    parser.add_argument("--sampler", action="append", choices=others, help="default: all")
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
     arguments = parser.parse_args()
@@ -108,7 +110,7 @@ def main() -> None:
     by_name.motemo(seed=SEED)  # imports
     figures = {}
     for kind in arguments.storage or kinds:
-        figures[kind] = measure(kind, arguments.trials)
+        figures[kind] = measure(kind, arguments.trials, [YARDSTICK, *(arguments.sampler or others)])
         print(f"\n{kind}, {arguments.trials} trials")
         print(f"{'sampler':18}{'wall ms':>9}{'CPU ms':>9}{'wall ratio':>12}")
         for name, row in figures[kind].items():

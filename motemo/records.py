@@ -18,6 +18,7 @@ In each trial's user attributes:
     stopped:<name>          the same of a training that was stopped early
     rescues                 number of the infeasible trial that this one evaluates nevertheless
     worker                  id of the worker that evaluates the trial
+    taking:<id>             that a worker is about to take the trial from the queue
     abandoned               its worker `died`, or `left` without finishing it; the trial is failed
     retries                 number of the abandoned trial whose candidate this one evaluates again
     rescores                number of the trial, in the study of the search, that this one re-scores
@@ -62,6 +63,7 @@ MAX_DEATHS = 3
 """A candidate that so many workers died of is not evaluated again."""
 _MEASUREMENT = "measurement:"
 _SKIPPED = "skipped:"
+_TAKING = "taking:"
 _STOPPED = "stopped:"
 _FIXED_PARAMS = "fixed_params"  # Optuna's own, of what is enqueued
 _FORMAT = 1
@@ -378,13 +380,35 @@ def left_behind(space: Space, trials: Sequence[FrozenTrial]) -> list[FrozenTrial
     return list(last.values())
 
 
+def retry_attributes(trial: FrozenTrial) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the user and system attributes of a trial that evaluates an abandoned one again.
+
+    It has the same parameters and what is measured already.
+    """
+    kept = {name: trial.user_attrs[name] for name in (RESCUES,) if name in trial.user_attrs}
+    measured = measurement_attributes(trial.user_attrs)
+    params = {**trial.system_attrs.get(_FIXED_PARAMS, {}), **trial.params}
+    return {**kept, **measured, RETRIES: trial.number}, {_FIXED_PARAMS: params}
+
+
 def retry(study: optuna.Study, trial: FrozenTrial) -> None:
     """Enqueue the candidate of an abandoned trial again, with what is measured of it."""
-    kept = {name: trial.user_attrs[name] for name in (RESCUES,) if name in trial.user_attrs}
-    study.enqueue_trial(
-        {**trial.system_attrs.get(_FIXED_PARAMS, {}), **trial.params},
-        user_attrs={**kept, **measurement_attributes(trial.user_attrs), RETRIES: trial.number},
-    )
+    user_attrs, system_attrs = retry_attributes(trial)
+    study.enqueue_trial(system_attrs[_FIXED_PARAMS], user_attrs=user_attrs)
+
+
+def taker(worker: str) -> str:
+    """Return the attribute by which a worker says that it is about to take a waiting trial."""
+    return f"{_TAKING}{worker}"
+
+
+def takers(user_attrs: Mapping[str, Any]) -> list[str]:
+    """Return the workers that are about to take a trial, or have taken it and not signed yet."""
+    return [
+        name.removeprefix(_TAKING)
+        for name, taking in user_attrs.items()
+        if name.startswith(_TAKING) and taking
+    ]
 
 
 def stored_space(settings: Mapping[str, Json]) -> Space:

@@ -3,8 +3,8 @@
 Each worker evaluates one candidate at a time. What they agree on stands in the study:
 
 1. Everyone at work says so again and again (`motemo.presence`), and every trial says who works on
-   it. A running trial whose worker is dead, or that nobody has signed for a whole lease, is
-   abandoned: it is failed, and its candidate is enqueued again with what was measured of it.
+   it, or who is about to. A running trial whose worker is dead is abandoned: it is failed, and
+   whoever is free begins another one of its candidate, with what was measured of it.
 2. A worker writes the parameters of its candidate, then waits until all trials with a lower number
    have theirs. The lowest number among those that hold a claim evaluates it; the others are
    duplicates (`records.first_trial_of_each_claim`). Numbers are given out in order and parameters
@@ -32,21 +32,20 @@ from motemo.constraint import Constraint
 from motemo.early_stopping import EarlyStopping, Judge
 from motemo.evaluation import Candidate, evaluate, mark_duplicate, take_candidate, tell
 from motemo.objective import Objective
-from motemo.presence import LEFT, Heartbeat, Silence
+from motemo.presence import LEFT, Heartbeat
 from motemo.progress import Progress, Reporter, paid
 from motemo.space import Space
 from motemo.stopping import enqueue_rescue, least_violating, needs_rescue, stop_reason
 
 _SHORTEST_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 0.5
-_GRACE_S = 5.0
-"""Time that the worker that abandoned a trial has to enqueue its candidate again."""
 
 _logger = logging.getLogger(__name__)
 
 
 class _Step(Enum):
     TAKE = auto()
+    RETRY = auto()
     ASK = auto()
     WAIT = auto()
     RESCUE = auto()
@@ -78,8 +77,6 @@ class WorkerLoop:
     on_progress: Callable[[Progress], None] | None = None
     stop: Callable[[], bool] = lambda: False
     early_stopping: EarlyStopping | None = None
-    _silence: Silence = field(default_factory=Silence, init=False)
-    _abandoned: set[int] = field(default_factory=set, init=False)
     _evaluated: int = field(default=0, init=False)
     _wanted: int = field(default=0, init=False)
 
@@ -101,8 +98,8 @@ class WorkerLoop:
             if step is _Step.RESCUE:
                 for trial in least_violating(trials, self.constraints, self.rescues):
                     enqueue_rescue(self.study, trial)
-            elif step in (_Step.TAKE, _Step.ASK):
-                self._work(trials if step is _Step.TAKE else None)
+            elif step in (_Step.TAKE, _Step.RETRY, _Step.ASK):
+                self._work(step, trials)
             trials = self._look()
 
     def _report(self, stopped_early: str | None = None) -> None:
@@ -112,13 +109,14 @@ class WorkerLoop:
         """Decide what to do now, and why if it is to leave early."""
         if any(t.state is TrialState.WAITING for t in trials):
             return _Step.TAKE, None
+        if records.left_behind(self.space, trials):
+            return _Step.RETRY, None
         running = [t for t in trials if t.state is TrialState.RUNNING]
         evaluated = paid(trials)
-        left = records.left_behind(self.space, trials)
         if evaluated >= self._wanted:
             unsigned = any(records.WORKER not in t.user_attrs for t in running)
-            return (_Step.WAIT if left or unsigned else _Step.LEAVE), None
-        if left or evaluated + len(running) >= self._wanted:
+            return (_Step.WAIT if unsigned else _Step.LEAVE), None
+        if evaluated + len(running) >= self._wanted:
             return _Step.WAIT, None
         reason = stop_reason(trials, self.space, self._wanted, heed_failures=self._evaluated > 0)
         if reason is None:
@@ -135,12 +133,7 @@ class WorkerLoop:
         self._wanted = int(attributes[records.WANTED])
         trials = self.study.get_trials(deepcopy=False)
         ended = [trial for trial in trials if self._abandon_if_dead(trial, trials)]
-        if ended:
-            trials = self.study.get_trials(deepcopy=False)
-        left = [trial for trial in records.left_behind(self.space, trials) if self._is_ours(trial)]
-        for trial in left:
-            records.retry(self.study, trial)
-        return self.study.get_trials(deepcopy=False) if left else trials
+        return self.study.get_trials(deepcopy=False) if ended else trials
 
     def _abandon_if_dead(self, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
         """Fail a running trial whose worker is dead; return whether it has ended by now."""
@@ -154,20 +147,19 @@ class WorkerLoop:
             storage.set_trial_user_attr(trial._trial_id, records.REASON, reason)
             storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
         except UpdateFinishedTrialError:
-            return True  # by another worker, or by its own after all
-        self._abandoned.add(trial.number)
+            _logger.debug("Trial %d was finished by another worker.", trial.number)
         return True
 
     def _end_of_worker(self, trial: FrozenTrial) -> str | None:
         """Say how the worker of a running trial came to its end, or None if it did not."""
         if trial.state is not TrialState.RUNNING:
             return None
-        worker = trial.user_attrs.get(records.WORKER)
-        if worker is not None:
-            return self.heartbeat.observer.end(worker)
-        lease_s = self.heartbeat.own.lease_s
-        silent = self._silence.seconds(trial.number, None, lease_s=lease_s)
-        return LEFT if silent >= lease_s else None  # it did not come to evaluating anything
+        observer = self.heartbeat.observer
+        if records.WORKER in trial.user_attrs:
+            return observer.end(trial.user_attrs[records.WORKER])
+        takers = records.takers(trial.user_attrs)
+        alive = any(observer.end(taker) is None for taker in takers)
+        return None if alive else LEFT  # it did not come to evaluating anything
 
     def _reason(self, trial: FrozenTrial, trials: Sequence[FrozenTrial], how: str) -> str:
         reason = f"its worker {how}"
@@ -178,29 +170,35 @@ class WorkerLoop:
                 return f"{reason}, as {deaths} have over this candidate: it is not tried again"
         return reason
 
-    def _is_ours(self, trial: FrozenTrial) -> bool:
-        """Whether to enqueue an abandoned candidate, or leave that to who abandoned its trial."""
-        unchanged = self._silence.seconds((trial.number, "retry"), None, lease_s=_GRACE_S)
-        return trial.number in self._abandoned or unchanged >= _GRACE_S
-
     def _take(self, trials: Sequence[FrozenTrial]) -> optuna.Trial | None:
-        """Take a waiting trial, if another worker is not faster."""
-        storage = self.study._storage
+        """Take a waiting trial, if another worker is not faster.
+
+        Who is about to take it says so first: if it dies before it has signed, the others know.
+        """
+        storage, own = self.study._storage, self.heartbeat.own.id
         for waiting in (t for t in trials if t.state is TrialState.WAITING):
+            number = waiting._trial_id
             try:
-                taken = storage.set_trial_state_values(waiting._trial_id, TrialState.RUNNING)
+                storage.set_trial_user_attr(number, records.taker(own), True)
+                if storage.set_trial_state_values(number, TrialState.RUNNING):
+                    storage.set_trial_user_attr(number, records.WORKER, own)
+                    return self._begin(number)
+                storage.set_trial_user_attr(number, records.taker(own), False)
             except UpdateFinishedTrialError:
                 continue
-            if taken:
-                trial = self._begin(waiting._trial_id)
-                trial.set_user_attr(records.WORKER, self.heartbeat.own.id)
-                return trial
         return None
 
-    def _ask(self) -> optuna.Trial:
-        """Make a new trial, as `Study.ask` does, that is signed from its first moment."""
+    def _ask(self, retried: FrozenTrial | None = None) -> optuna.Trial:
+        """Make a new trial, as `Study.ask` does, that is signed from its first moment.
+
+        Args:
+            retried: Abandoned trial whose candidate to evaluate again; None for a new candidate.
+        """
+        again, fixed = ({}, {}) if retried is None else records.retry_attributes(retried)
         signed = optuna.trial.create_trial(
-            state=TrialState.RUNNING, user_attrs={records.WORKER: self.heartbeat.own.id}
+            state=TrialState.RUNNING,
+            user_attrs={**again, records.WORKER: self.heartbeat.own.id},
+            system_attrs=fixed,
         )
         return self._begin(self.study._storage.create_new_trial(self.study._study_id, signed))
 
@@ -208,10 +206,16 @@ class WorkerLoop:
         self.study._thread_local.cached_all_trials = None  # so that samplers see what is new
         return optuna.Trial(self.study, trial_id)
 
-    def _work(self, waiting: Sequence[FrozenTrial] | None) -> None:
-        """Evaluate one of the waiting trials, or of None a new one."""
+    def _work(self, step: _Step, trials: Sequence[FrozenTrial]) -> None:
+        """Evaluate a candidate that waits, that was left behind, or a new one."""
         try:
-            trial = self._ask() if waiting is None else self._take(waiting)
+            if step is _Step.TAKE:
+                trial = self._take(trials)
+            elif step is _Step.RETRY:
+                left = records.left_behind(self.space, trials)
+                trial = self._ask(left[int(self.heartbeat.own.id, 16) % len(left)])
+            else:
+                trial = self._ask()
             if trial is None:
                 return
             candidate = take_candidate(trial, self.space, self.objectives)

@@ -84,7 +84,8 @@ def run_with_kills(
                 status = 0
             finally:
                 os._exit(status)
-        deadline = time.monotonic() + rng.uniform(0.02, longest)
+        patience = longest * (1 + len(left) / 20)  # where the machine is slow, it ends as well
+        deadline = time.monotonic() + rng.uniform(0.02, patience)
         while time.monotonic() < deadline:
             ended, status = os.waitpid(child, os.WNOHANG)
             if ended:
@@ -172,9 +173,9 @@ def _open(trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [t for t in trials if t["state"] in ("RUNNING", "WAITING")]
 
 
-def _warm_up(folder: Path) -> None:
+def _warm_up(folder: Path, sampler: str) -> None:
     """Import and load here what every child needs, so that one that is killed soon gets far."""
-    run_search(f"sqlite:///{folder}/warm.db", trials=1, seed=0, latency=True, sampler="nsga2")
+    run_search(f"sqlite:///{folder}/warm.db", trials=1, seed=0, latency=True, sampler=sampler)
 
 
 def main() -> int:
@@ -194,7 +195,7 @@ def main() -> int:
         tempfile.TemporaryDirectory() as name,
         storages(arguments.storage, Path(name)) as create,
     ):
-        _warm_up(Path(name))
+        _warm_up(Path(name), arguments.sampler)
         for seed in range(arguments.studies):
             kills, found = check_study(create, seed, arguments)
             equal += not found

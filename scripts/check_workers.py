@@ -117,8 +117,13 @@ def run(url: str, log: Path, arguments: argparse.Namespace) -> set[int]:
     workers = {start_worker(url, log, arguments) for _ in range(arguments.workers)}
     killed: set[int] = set()
     next_kill = time.monotonic() + arguments.every
+    deadline = time.monotonic() + arguments.longest
     while workers:
         time.sleep(0.01)
+        if time.monotonic() > deadline:
+            for worker in workers:
+                os.kill(worker, signal.SIGKILL)
+            raise SystemExit(f"the workers had not ended after {arguments.longest:.0f} s")
         for worker in list(workers):
             ended, status = os.waitpid(worker, os.WNOHANG)
             if ended:
@@ -192,6 +197,7 @@ def main() -> int:
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--every", type=float, default=3.0, help="seconds between two kills")
     parser.add_argument("--seconds", type=float, default=0.5, help="of one evaluation, on average")
+    parser.add_argument("--longest", type=float, default=900.0, help="most seconds in all")
     parser.add_argument("--sampler", default="nsga2")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()

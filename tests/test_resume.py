@@ -20,6 +20,7 @@ pytestmark = [
 @pytest.mark.parametrize(
     "arguments",
     [
+        ["--trials", "24", "--sampler", "motemo"],
         ["--sampler", "nsga2"],
         ["--sampler", "random"],
         ["--latency"],

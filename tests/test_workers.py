@@ -128,6 +128,7 @@ def _leave_running(
 @pytest.mark.parametrize("storage", ["journal", "postgresql"])
 def test_killed_workers_lose_nothing_and_repeat_nothing(storage: str) -> None:
     arguments = ["--storage", storage, "--trials", "25", "--every", "1", "--seconds", "0.3"]
+    arguments += ["--longest", "300"]
     completed = subprocess.run(
         [sys.executable, str(CHECK), *arguments], capture_output=True, text=True, check=False
     )
@@ -221,15 +222,38 @@ def test_the_candidate_of_a_dead_worker_is_evaluated_again_with_what_it_had_meas
     assert sum(width.calls.values()) == 1, "what was measured is not measured again"
 
 
-def test_a_trial_that_nobody_signed_is_abandoned_after_a_lease(url: str) -> None:
+def test_a_trial_that_nobody_signed_is_abandoned(url: str) -> None:
+    """A search by one process does not sign its trials."""
     _work(url, trials=1)
     numbers = [_leave_running(url, None, None), _leave_running(url, None, {"a": 3, "b": 3})]
     front = _work(url, trials=3)
     trials = _trials(url)
     assert [trials[number].state for number in numbers] == [TrialState.FAIL] * 2
     assert [trials[number].user_attrs[records.ABANDONED] for number in numbers] == [LEFT] * 2
-    assert any(t.user_attrs.get(records.RETRIES) == numbers[1] for t in trials)
     assert len(front.evaluated) == 3
+    assert any(t.params == {"a": 3, "b": 3} and t.state is TrialState.COMPLETE for t in trials)
+
+
+def test_a_worker_may_die_between_taking_a_trial_and_signing_it(url: str) -> None:
+    _work(url, trials=1)
+    values = {"a": (_trials(url)[0].params["a"] + 1) % 4, "b": 0}
+    taker, living = _elsewhere(ended=DIED), own_presence(Role.WORKER, lease_s=60)
+    study = load_study(url, "motemo")
+    for presence in (taker, living):
+        study.set_user_attr(f"process:{presence.id}", asdict(presence))
+    study.enqueue_trial(values)
+    [waiting] = [t for t in study.get_trials() if t.state is TrialState.WAITING]
+    for presence in (taker, living):
+        study._storage.set_trial_user_attr(waiting._trial_id, records.taker(presence.id), True)
+    study._storage.set_trial_state_values(waiting._trial_id, TrialState.RUNNING)
+    _work(url, trials=3, stop=lambda: _count(url, TrialState.COMPLETE) == 2)
+    assert _trials(url)[waiting.number].state is TrialState.RUNNING, "the living may have it"
+    study._storage.set_trial_user_attr(waiting._trial_id, records.taker(living.id), False)
+    _work(url, trials=3)
+    assert _trials(url)[waiting.number].user_attrs[records.ABANDONED] == LEFT
+    [again] = [t for t in _trials(url) if t.user_attrs.get(records.RETRIES) == waiting.number]
+    assert again.state is TrialState.COMPLETE
+    assert again.params == values
 
 
 def test_a_candidate_that_kills_its_workers_is_given_up(url: str) -> None:
