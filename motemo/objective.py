@@ -26,6 +26,7 @@ class Stage(StrEnum):
     """
 
     COUNT = "count"
+    PROXY = "proxy"
     MEASURE = "measure"
     TRAIN = "train"
 

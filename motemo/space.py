@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from motemo.errors import GenotypeError, InvalidArchitectureError
+from motemo.errors import GenotypeError, InvalidArchitectureError, SettingsError
 from motemo.seeds import seeded_torch
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ class Gene:
 class Space(ABC):
     """A set of architectures.
 
-    Implementations are frozen dataclasses. The methods below `suggest` follow from the abstract
-    ones and are not overridden.
+    Implementations are frozen dataclasses. Of the methods that are not abstract, `scaled` may be
+    overridden; the others follow from the abstract ones.
 
     Attributes:
         name: Registered name of the space.
@@ -98,6 +98,20 @@ class Space(ABC):
     @abstractmethod
     def identity(self) -> dict[str, Json]:
         """Return every option that changes what a genotype means."""
+
+    def scaled(self, *, width: float, depth: float) -> Space:
+        """Return this space with wider or narrower, deeper or shallower networks.
+
+        Both the full network and the reduced architecture have `width` times the channels and
+        `depth` times the repeated layers, rounded, at least one. Genotypes mean the same.
+
+        Raises:
+            SettingsError: The space cannot be scaled.
+        """
+        raise SettingsError(
+            f"The space {self.name!r} has no width and depth to scale; got width={width}, "
+            f"depth={depth}. Leave both at 1."
+        )
 
     def architecture(self, genotype: str) -> Architecture:
         """Return the architecture with this genotype, as written.

@@ -20,9 +20,8 @@ Where the default deviates from the reference, and why:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from statistics import stdev
 from typing import Literal, TypeAlias
 
@@ -30,31 +29,14 @@ import numpy as np
 
 from motemo.counting import count_operators
 from motemo.data.dataset import ImageData
-from motemo.errors import DeviceError, EvaluationError, SettingsError, UsageError
+from motemo.errors import DeviceError, SettingsError, UsageError
 from motemo.host import host_identity
-from motemo.objective import (
-    EPOCH_LOSSES,
-    Direction,
-    Failure,
-    Measurement,
-    Outcome,
-    Skipped,
-    Stage,
-    Watch,
-    Watchable,
-    evaluate_each,
-)
+from motemo.objective import Failure, Measurement, Outcome
 from motemo.objectives.calibration import MIN_TERMS, PUBLISHED, Calibration
+from motemo.objectives.recipe import REFERENCE_RECIPE
 from motemo.objectives.terms import Terms, landscape_term, speed_term
-from motemo.objectives.trace import (
-    REFERENCE_RECIPE,
-    LossWatch,
-    Recipe,
-    Trace,
-    go_on,
-    record_trace,
-    torch_device,
-)
+from motemo.objectives.trace import Trace
+from motemo.objectives.training import TraceEstimate, Training
 from motemo.seeds import derive_seed
 from motemo.space import Architecture, Json, Shape, Space
 from motemo.spaces.function import FunctionSpace
@@ -72,78 +54,49 @@ _COUNTING_SHAPE: Shape = (3, 32, 32)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scored:
-    """One architecture's trace and terms.
-
-    Attributes:
-        trace: The trace.
-        terms: Its terms.
-        seed: Seed of weights and order.
-        attempts: Trainings until one did not diverge.
-    """
-
-    trace: Trace
-    terms: Terms
-    seed: int
-    attempts: int
-
-    def record(self) -> dict[str, Json]:
-        """Return all of it, JSON-able."""
-        return {
-            **_training_record(self.trace, self.seed, self.attempts),
-            "landscape_losses": list(self.trace.landscape_losses),
-            "landscape_term": self.terms.landscape,
-            "speed_term": self.terms.speed,
-        }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mote(Watchable):
+class Mote(TraceEstimate):
     """MOTE of the reduced architecture, trained on `data`. Higher is better, no unit.
 
     The record holds the trace, both terms, the seed and the attempts, so that terms can be
     recomputed without training again. The value repeats exactly on one machine.
 
     Attributes:
-        data: The images to train on, best a reduced data set.
-        recipe: How to train.
         speed_cost: The cost T in the speed term: `none` takes one constant for all, `flops` the
             multiply-adds of the reduced architecture, `seconds` the wall clock; each scaled to
             the published median.
+        terms: Which terms count: `both`, `landscape` or `speed`.
         calibration: Constants of the combination. None takes the published ones of the space,
             or, where there are none, fits them to `calibration_size` random architectures.
         calibration_size: Architectures that a new space is calibrated from.
-        seed: Seed of weights and order of images, together with each architecture's key.
-        retries: How often a diverged training starts again from other weights.
-        train_device: torch device to train on, such as `cpu` or `cuda`.
     """
 
-    data: ImageData
     name: str = "mote"
-    recipe: Recipe = field(default_factory=Recipe)
     speed_cost: SpeedCost = "none"
+    terms: Literal["both", "landscape", "speed"] = "both"
     calibration: Calibration | None = None
     calibration_size: int = 8
-    seed: int = 0
-    retries: int = 3
-    train_device: str = "cpu"
-    unit: str = field(default="", init=False)
-    direction: Direction = field(default=Direction.MAXIMIZE, init=False)
-    stage: Stage = field(default=Stage.TRAIN, init=False)
 
     def __post_init__(self) -> None:
-        if self.speed_cost not in ("none", "flops", "seconds"):
+        super().__post_init__()
+        for name, allowed in (
+            ("speed_cost", ("none", "flops", "seconds")),
+            ("terms", ("both", "landscape", "speed")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise SettingsError(
+                    f"Unknown {name} {getattr(self, name)!r}. "
+                    f"Allowed: {', '.join(map(repr, allowed))}."
+                )
+        if self.speed_cost == "seconds" and not isinstance(self.data, ImageData):
             raise SettingsError(
-                f"Unknown speed_cost {self.speed_cost!r}. Allowed: 'none', 'flops', 'seconds'."
+                "speed_cost 'seconds' is scaled by a cell that is trained on images; got "
+                f"{self.data.name!r}, which are none. Choose 'none' or 'flops'."
             )
         if self.calibration_size < MIN_TERMS:
             raise SettingsError(
                 f"A calibration needs at least {MIN_TERMS} architectures; "
                 f"got calibration_size={self.calibration_size}."
             )
-        if self.retries < 0:
-            raise SettingsError(f"retries cannot be negative; got {self.retries}. Give 0 or more.")
-        torch_device(self.train_device)
 
     @classmethod
     def reference(
@@ -169,44 +122,57 @@ class Mote(Watchable):
             train_device=train_device,
         )
 
-    def evaluate_watched(
-        self, architectures: Sequence[Architecture], watch: Watch
-    ) -> list[Outcome]:
-        """Train each reduced architecture and score its trace."""
-        return evaluate_each(architectures, lambda a: self._measure(a, partial(watch, a)))
-
     def identity(self) -> dict[str, Json]:
-        """Data, recipe, cost, calibration, seed, retries."""
+        """The training, and how its terms are made and combined."""
         fitted: dict[str, Json] = {"published_or_fitted_on": self.calibration_size}
         measured = host_identity() if self.speed_cost == "seconds" else {}
         return {
-            "data": self.data.identity(),
-            "recipe": self.recipe.identity(),
+            **self.training_identity(),
             "speed_cost": self.speed_cost,
+            "terms": self.terms,
             "calibration": self.calibration.identity() if self.calibration else fitted,
-            "seed": self.seed,
-            "retries": self.retries,
-            "train_device": self.train_device.partition(":")[0],
             **measured,
         }
 
-    def _measure(self, architecture: Architecture, watch: LossWatch) -> Outcome:
+    def judge(self, architecture: Architecture, training: Training) -> Outcome:
+        """Combine the terms of the trace."""
+        terms = self.terms_of(architecture, training.trace)
+        record = {
+            **training.record(),
+            "landscape_term": terms.landscape,
+            "speed_term": terms.speed,
+        }
+        if self.terms == "landscape":
+            return Measurement.exact(terms.landscape, self.unit, record)
+        slow, fast = self._clock_spread(training.trace)
+        if self.terms == "speed":
+            return Measurement(
+                value=terms.speed,
+                unit=self.unit,
+                low=terms.speed * slow,
+                high=terms.speed * fast,
+                record=record,
+            )
         calibration = self.calibration or _space_calibration(self, architecture.space)
         if isinstance(calibration, Failure):
             return calibration
-        scored = self.score(architecture, watch)
-        if not isinstance(scored, Scored):
-            return scored
-        low, high = (
-            calibration.combine(Terms(scored.terms.landscape, scored.terms.speed * factor))
-            for factor in self._clock_spread(scored.trace)
+        low, value, high = (
+            calibration.combine(Terms(terms.landscape, terms.speed * factor))
+            for factor in (slow, 1.0, fast)
         )
         return Measurement(
-            value=calibration.combine(scored.terms),
+            value=value,
             unit=self.unit,
             low=low,
             high=high,
-            record={**scored.record(), "calibration": calibration.identity()},
+            record={**record, "calibration": calibration.identity()},
+        )
+
+    def terms_of(self, architecture: Architecture, trace: Trace) -> Terms:
+        """Return both terms of a trace."""
+        return Terms(
+            landscape=landscape_term(trace.landscape_losses),
+            speed=speed_term(trace.epoch_losses, self._cost(architecture, trace)),
         )
 
     def _clock_spread(self, trace: Trace) -> tuple[float, float]:
@@ -216,44 +182,6 @@ class Mote(Watchable):
             return 1.0, 1.0
         spread = 1.96 * stdev(seconds) * len(seconds) ** 0.5 / trace.train_seconds
         return max(0.0, 1 - spread), 1 + spread
-
-    def score(
-        self, architecture: Architecture, watch: LossWatch = go_on
-    ) -> Scored | Failure | Skipped:
-        """Train until a trace is finite; return it with its terms, not yet combined.
-
-        A training that `watch` stops is skipped, with what there is of its trace.
-        """
-        reasons: list[str] = []
-        for attempt in range(1 + self.retries):
-            seed = derive_seed("mote", self.seed, architecture.key, attempt)
-            try:
-                trace = self._train(architecture, seed, watch)
-            except EvaluationError as error:
-                reasons.append(str(error))
-                continue
-            if trace.stopped is not None:
-                record = _training_record(trace, seed, attempt + 1)
-                return Skipped(trace.stopped, record, paid=True)
-            terms = Terms(
-                landscape=landscape_term(trace.landscape_losses),
-                speed=speed_term(trace.epoch_losses, self._cost(architecture, trace)),
-            )
-            return Scored(trace=trace, terms=terms, seed=seed, attempts=attempt + 1)
-        return Failure(f"{reasons[-1]} (in each of {len(reasons)} attempts)")
-
-    def _train(self, architecture: Architecture, seed: int, watch: LossWatch) -> Trace:
-        network = architecture.build_reduced(
-            input_shape=self.data.image_shape, classes=self.data.classes, seed=seed
-        )
-        return record_trace(
-            network,
-            self.data,
-            recipe=self.recipe,
-            seed=seed,
-            train_device=self.train_device,
-            watch=watch,
-        )
 
     def _cost(self, architecture: Architecture, trace: Trace) -> float:
         """Return T of the speed term, in published seconds."""
@@ -266,15 +194,6 @@ class Mote(Watchable):
                 return PUBLISHED_SECONDS * flops / PUBLISHED_FLOPS
             case "seconds":
                 return PUBLISHED_SECONDS * trace.train_seconds / _yardstick_seconds(self)
-
-
-def _training_record(trace: Trace, seed: int, attempts: int) -> dict[str, Json]:
-    return {
-        EPOCH_LOSSES: list(trace.epoch_losses),
-        "epoch_seconds": list(trace.epoch_seconds),
-        "seed": seed,
-        "attempts": attempts,
-    }
 
 
 @lru_cache(maxsize=8)
@@ -295,13 +214,13 @@ def _space_calibration(mote: Mote, space: Space) -> Calibration | Failure:
     reason = "the space has no more"
     for architecture in chosen.values():
         try:
-            scored = mote.score(architecture)  # unwatched: constants must not depend on the study
+            scored = mote.train(architecture)  # unwatched: constants must not depend on the study
         except (UsageError, DeviceError):
             raise
         except Exception as error:  # noqa: BLE001  (a user's own network may raise anything)
             scored = Failure(f"{type(error).__name__}: {error}")
-        if isinstance(scored, Scored):
-            terms.append(scored.terms)
+        if isinstance(scored, Training):
+            terms.append(mote.terms_of(architecture, scored.trace))
         else:
             reason = scored.reason
     if len(terms) < MIN_TERMS:
@@ -319,11 +238,8 @@ def _yardstick_seconds(mote: Mote) -> float:
     The first one warms up: memory, kernels, clocks.
     """
     yardstick = NasBench201().architecture(YARDSTICK)
-    network = yardstick.build_reduced(input_shape=mote.data.image_shape, classes=mote.data.classes)
     two_epochs = replace(
         mote.recipe, epochs=2, landscape_intervals=1, landscape_mode="evaluate", landscape_images=2
     )
-    trace = record_trace(
-        network, mote.data, recipe=two_epochs, seed=0, train_device=mote.train_device
-    )
+    trace = replace(mote, recipe=two_epochs).trace(yardstick, seed=0)
     return trace.epoch_seconds[-1] * mote.recipe.epochs

@@ -9,93 +9,22 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Literal, TypeAlias
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import nn
-from torch.nn import functional as F  # noqa: N812  (torch's own name for it)
 
 from motemo.data.dataset import ImageData
-from motemo.errors import DeviceError, EvaluationError, SettingsError
+from motemo.data.examples import Examples, image_examples
+from motemo.errors import EvaluationError
+from motemo.objectives.fast_modules import accelerate
+from motemo.objectives.recipe import Recipe
+from motemo.objectives.torch_device import deterministic, torch_device
 from motemo.seeds import derive_seed, seeded_torch
-from motemo.space import Json
-from motemo.threads import single_threaded
 
-LandscapeMode: TypeAlias = Literal["evaluate", "fit"]
 LossWatch: TypeAlias = Callable[[Sequence[float]], str | None]
 """From the losses of all epochs so far to the reason to stop the training, or None."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """How to train, and how to look at the loss landscape afterwards.
-
-    Adam on the cross-entropy with label smoothing, images in [0, 1], no augmentation, a new
-    seeded shuffle every epoch.
-
-    Attributes:
-        epochs: Passes over the images (E).
-        batch_size: Images per step; the last step of an epoch takes what is left.
-        learning_rate: Adam's.
-        adam_eps: Adam's term against division by zero.
-        label_smoothing: Share of the target that is spread over all classes.
-        landscape_intervals: Steps (G) on the line from the initial to the trained weights; the
-            loss is taken at G + 1 points.
-        landscape_mode: `evaluate` takes the mean loss without training, with batch statistics;
-            `fit` trains one epoch from each point and takes its running loss, as the reference
-            implementation does.
-        landscape_images: At most so many images, a seeded choice, at each point in `evaluate`
-            mode; None for all.
-    """
-
-    epochs: int = 4
-    batch_size: int = 128
-    learning_rate: float = 5e-3
-    adam_eps: float = 1e-7
-    label_smoothing: float = 0.01
-    landscape_intervals: int = 10
-    landscape_mode: LandscapeMode = "evaluate"
-    landscape_images: int | None = 256
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "landscape_intervals"):
-            if getattr(self, name) < 1:
-                raise SettingsError(
-                    f"The training recipe needs {name} of at least 1; got {getattr(self, name)}."
-                )
-        if not (self.learning_rate > 0 and math.isfinite(self.learning_rate)):
-            raise SettingsError(
-                f"The training recipe needs a learning_rate above 0; got {self.learning_rate}."
-            )
-        if not 0 <= self.label_smoothing < 1:
-            raise SettingsError(
-                "The training recipe needs label_smoothing of at least 0 and below 1; "
-                f"got {self.label_smoothing}."
-            )
-        if self.landscape_images is not None and self.landscape_images < 1:
-            raise SettingsError(
-                "The training recipe needs landscape_images of at least 1, or null (None) for all; "
-                f"got {self.landscape_images}."
-            )
-        if self.landscape_mode not in ("evaluate", "fit"):
-            raise SettingsError(
-                f"Unknown landscape_mode {self.landscape_mode!r}. Allowed: 'evaluate', 'fit'."
-            )
-
-    def identity(self) -> dict[str, Json]:
-        """All fields."""
-        return asdict(self)
-
-
-REFERENCE_RECIPE = Recipe(
-    epochs=50,
-    batch_size=1024,
-    learning_rate=1e-3,
-    landscape_mode="fit",
-    landscape_images=None,
-)
-"""The recipe of the authors' reference implementation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,12 +36,15 @@ class Trace:
         landscape_losses: `(G + 1,)` mean loss at the points from initial to trained weights; none
             if stopped.
         epoch_seconds: `(E,)` wall-clock seconds of each epoch; fewer if stopped.
+        held_out_accuracy: Share of the held-out examples that the trained network names right, in
+            [0, 1]; None if none were held out, or if stopped.
         stopped: Why the training was stopped, or None.
     """
 
     epoch_losses: tuple[float, ...]
     landscape_losses: tuple[float, ...]
     epoch_seconds: tuple[float, ...]
+    held_out_accuracy: float | None = None
     stopped: str | None = None
 
     @property
@@ -125,74 +57,73 @@ def go_on(_losses: Sequence[float]) -> None:
     """Stop no training."""
 
 
+def examples_of(data: ImageData | Examples, recipe: Recipe) -> Examples:
+    """Return the examples that a recipe trains on."""
+    if isinstance(data, ImageData):
+        return image_examples(data, recipe.label_smoothing)
+    return data
+
+
 def record_trace(
     network: nn.Module,
-    data: ImageData,
+    data: ImageData | Examples,
     *,
     recipe: Recipe,
     seed: int,
     train_device: str = "cpu",
     watch: LossWatch = go_on,
+    held_out: float = 0.0,
 ) -> Trace:
     """Train a network and record its trace. The network is left trained.
 
     Args:
-        network: Maps images `(N, C, H, W)` to logits `(N, K)`.
-        data: Training images.
+        network: Maps inputs `(N, ...)`, such as images `(N, C, H, W)`, to what the loss of the
+            examples takes: logits `(N, K)` for labelled images.
+        data: Images with labels, or any examples with a loss of their own.
         recipe: How to train.
-        seed: Seed of the order of the images; the same seed gives the same trace on one machine.
+        seed: Seed of the order of the examples; the same seed gives the same trace on one machine.
         train_device: torch device, such as `cpu` or `cuda`.
         watch: Judges the training after every epoch, and its time is not counted; a training that
             it does not stop leaves the same trace as one that nobody watches.
+        held_out: Share of the examples, a seeded choice, that is kept from training, to take the
+            accuracy on; only where targets are class labels.
 
     Raises:
         DeviceError: The device is not available.
         EvaluationError: A loss is not finite.
     """
     device = torch_device(train_device)
-    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    images = torch.from_numpy(data.images).to(device).float().div_(255)
-    images = images.contiguous(memory_format=torch.channels_last)
-    labels = torch.from_numpy(data.labels).to(device)
-    cudnn = torch.backends.cudnn.flags(
-        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-    )
-    with seeded_torch(derive_seed("training", seed), train_device), single_threaded(), cudnn:
-        return _Trainer(network, images, labels, data.classes, recipe, seed).trace(watch)
+    accelerate(network).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    examples, kept_out = _split(examples_of(data, recipe), held_out, seed)
+    trainer = _Trainer(network, examples, kept_out, device, recipe, seed)
+    with seeded_torch(derive_seed("training", seed), train_device), deterministic():
+        return trainer.trace(watch)
 
 
-def torch_device(name: str) -> torch.device:
-    """Return the torch device of that name.
-
-    Raises:
-        DeviceError: torch does not know it, or it is not available here.
-    """
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError) as error:
-        cuda = "cuda is available" if torch.cuda.is_available() else "cuda is not available"
-        raise DeviceError(
-            f"Cannot train on device {name!r}. Here, {cuda}; 'cpu' always is. "
-            f"torch says: {str(error).splitlines()[0]}"
-        ) from error
-    return device
+def _split(examples: Examples, held_out: float, seed: int) -> tuple[Examples, Examples | None]:
+    if not held_out:
+        return examples, None
+    generator = torch.Generator().manual_seed(derive_seed("held out", seed))
+    order = torch.randperm(len(examples), generator=generator)
+    n = round(held_out * len(examples))
+    return examples.take(order[n:]), examples.take(order[:n])
 
 
 @dataclass
 class _Trainer:
     network: nn.Module
-    images: torch.Tensor
-    labels: torch.Tensor
-    classes: int
+    examples: Examples
+    held_out: Examples | None
+    device: torch.device
     recipe: Recipe
     seed: int
 
     def __post_init__(self) -> None:
+        self.inputs = self.examples.inputs.to(self.device)
+        self.targets = self.examples.targets.to(self.device)
         self.parameters = [p for p in self.network.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.Adam(
-            self.parameters, lr=self.recipe.learning_rate, eps=self.recipe.adam_eps
-        )
+        self.optimizer = _optimizer(self.parameters, self.recipe)
+        self.steps = 0
 
     def trace(self, watch: LossWatch) -> Trace:
         self.network.train()
@@ -205,11 +136,13 @@ class _Trainer:
             losses.append(self._fit(f"epoch {len(losses)}"))
             seconds.append(time.perf_counter() - start)
             stopped = watch(tuple(losses))
+        accuracy = self._accuracy() if stopped is None else None
         landscape = self._landscape(initial, self._weights()) if stopped is None else ()
         return Trace(
             epoch_losses=tuple(losses),
             landscape_losses=tuple(landscape),
             epoch_seconds=tuple(seconds),
+            held_out_accuracy=accuracy,
             stopped=stopped,
         )
 
@@ -231,54 +164,89 @@ class _Trainer:
 
     def _fit(self, name: str) -> float:
         """Train one epoch and return its running loss."""
-        total = torch.zeros((), device=self.images.device)
-        for batch in self._batches(name, len(self.labels)):
+        total = torch.zeros((), device=self.device)
+        batches = self._batches(name, len(self.examples))
+        for batch in batches:
+            self._set_learning_rate(len(batches))
             self.optimizer.zero_grad(set_to_none=True)
             loss = self._loss(batch)
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
             total += loss.detach() * len(batch)
-        return self._finite(total.item() / len(self.labels), name)
+        return self._finite(total.item() / len(self.examples), name)
+
+    def _set_learning_rate(self, steps_an_epoch: int) -> None:
+        if self.recipe.schedule == "cosine":
+            share = min(1.0, self.steps / (steps_an_epoch * self.recipe.epochs))
+            factor = (1 + math.cos(math.pi * share)) / 2
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.recipe.learning_rate * factor
+        self.steps += 1
 
     @torch.no_grad()
     def _evaluate(self, name: str) -> float:
-        """Return the mean loss with batch statistics; the images are the same at every point.
-
-        Everything but batch normalisation is in evaluation mode: no dropout.
-        """
-        for module in self.network.modules():
-            module.training = isinstance(module, nn.modules.batchnorm._BatchNorm)
-        n = min(self.recipe.landscape_images or len(self.labels), len(self.labels))
-        total = torch.zeros((), device=self.images.device)
+        """Return the mean loss with batch statistics; the examples are the same at every point."""
+        self._only_normalise()
+        n = min(self.recipe.landscape_images or len(self.examples), len(self.examples))
+        total = torch.zeros((), device=self.device)
         for batch in self._batches("landscape", n):
             total += self._loss(batch) * len(batch)
         return self._finite(total.item() / n, name)
 
-    def _batches(self, name: str, n: int) -> tuple[torch.Tensor, ...]:
-        """Return shuffled batches of n images; always shuffled, lest labels bias statistics.
+    @torch.no_grad()
+    def _accuracy(self) -> float | None:
+        """Return the share of held-out examples that are named right, with batch statistics."""
+        if self.held_out is None:
+            return None
+        was_training = [(module, module.training) for module in self.network.modules()]
+        self._only_normalise()
+        right = 0
+        parts = math.ceil(len(self.held_out) / self.recipe.batch_size)
+        for inputs, targets in zip(
+            self.held_out.inputs.tensor_split(parts),
+            self.held_out.targets.tensor_split(parts),
+            strict=True,
+        ):
+            named = self._outputs(inputs.to(self.device)).argmax(dim=1)
+            right += int((named == targets.to(self.device)).sum())
+        for module, training in was_training:
+            module.training = training
+        return right / len(self.held_out)
 
-        A single image left over joins the batch before: it has no batch statistics.
+    def _only_normalise(self) -> None:
+        """Put everything but batch normalisation in evaluation mode: no dropout."""
+        for module in self.network.modules():
+            module.training = isinstance(module, nn.modules.batchnorm._BatchNorm)
+
+    def _batches(self, name: str, n: int) -> tuple[torch.Tensor, ...]:
+        """Return shuffled batches of n examples; always shuffled, lest labels bias statistics.
+
+        A single example left over joins the batch before: it has no batch statistics.
         """
         generator = torch.Generator().manual_seed(derive_seed("order", self.seed, name))
-        order = torch.randperm(len(self.labels), generator=generator)[:n]
-        batches = torch.split(order.to(self.images.device), self.recipe.batch_size)
+        order = torch.randperm(len(self.examples), generator=generator)[:n]
+        batches = torch.split(order.to(self.device), self.recipe.batch_size)
         if len(batches) > 1 and len(batches[-1]) == 1:
             return (*batches[:-2], torch.cat(batches[-2:]))
         return batches
 
     def _loss(self, batch: torch.Tensor) -> torch.Tensor:
-        logits = self.network(self.images[batch])
-        if logits.shape != (len(batch), self.classes):
-            raise ValueError(
-                f"the network must map {len(batch)} images to logits ({len(batch)}, "
-                f"{self.classes}); it returned {tuple(logits.shape)}"
-            )
-        return F.cross_entropy(
-            logits, self.labels[batch], label_smoothing=self.recipe.label_smoothing
-        )
+        return self.examples.loss(self._outputs(self.inputs[batch]), self.targets[batch])
+
+    def _outputs(self, inputs: torch.Tensor) -> torch.Tensor:
+        half = self.recipe.precision == "bfloat16"
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
+            outputs: torch.Tensor = self.network(inputs)
+        return outputs.float() if half else outputs
 
     @staticmethod
     def _finite(loss: float, name: str) -> float:
         if not math.isfinite(loss):
             raise EvaluationError(f"training diverged: the loss at {name} is {loss}")
         return loss
+
+
+def _optimizer(parameters: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(parameters, lr=recipe.learning_rate, momentum=0.9, nesterov=True)
+    return torch.optim.Adam(parameters, lr=recipe.learning_rate, eps=recipe.adam_eps)

@@ -33,7 +33,7 @@ from servers import KINDS, storages
 import motemo
 from motemo.data.pipeline import load_data
 from motemo.errors import MotemoError
-from motemo.objectives.trace import Recipe
+from motemo.objectives.recipe import Recipe
 from motemo.storage import load_study, open_storage
 
 CLOCKS = ("epoch_seconds",)

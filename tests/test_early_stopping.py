@@ -33,7 +33,7 @@ from motemo.objective import (
     Watch,
     Watchable,
 )
-from motemo.objectives.trace import Recipe
+from motemo.objectives.recipe import Recipe
 from motemo.search_loop import Progress
 
 EPOCHS = 5

@@ -22,10 +22,12 @@ from motemo.data.pipeline import take
 from motemo.errors import DeviceError, EvaluationError, SettingsError
 from motemo.objective import Failure, Measurement
 from motemo.objectives import mote as module
+from motemo.objectives import training
 from motemo.objectives.calibration import PUBLISHED, BoxCox, Calibration
 from motemo.objectives.mote import PUBLISHED_SECONDS, YARDSTICK, Mote
+from motemo.objectives.recipe import REFERENCE_RECIPE, Recipe
 from motemo.objectives.terms import Terms, landscape_term, speed_term
-from motemo.objectives.trace import REFERENCE_RECIPE, Recipe, Trace, record_trace
+from motemo.objectives.trace import Trace, record_trace
 from motemo.seeds import derive_seed
 from motemo.space import Architecture, Choice, Gene, Shape
 from motemo.spaces.function import FunctionSpace
@@ -251,7 +253,7 @@ def test_seconds_are_scaled_to_the_yardstick(monkeypatch: pytest.MonkeyPatch) ->
         seconds = (99.0, 2.0) if recipe.epochs == 2 else (4.0, 4.0, 4.0)
         return Trace(epoch_losses=(1.0,), landscape_losses=(1.0,), epoch_seconds=seconds)
 
-    monkeypatch.setattr(module, "record_trace", recorded)
+    monkeypatch.setattr(training, "record_trace", recorded)
     objective = replace(MOTE, speed_cost="seconds", seed=99, recipe=Recipe(epochs=3))
     (measurement,) = scored(objective)
     assert measurement.record["speed_term"] == pytest.approx(PUBLISHED_SECONDS * 12 / (3 * 2))
@@ -288,7 +290,7 @@ def test_a_diverged_training_starts_again_from_other_weights(
             raise EvaluationError("training diverged")
         return record_trace(network, *args, seed=seed, **options)
 
-    monkeypatch.setattr(module, "record_trace", recorded)
+    monkeypatch.setattr(training, "record_trace", recorded)
     (measurement,) = scored(MOTE)
     assert measurement.record["attempts"] == 3
     assert [seed for seed, _ in seen] == [derive_seed("mote", 0, CELLS[0].key, n) for n in range(3)]
@@ -311,6 +313,11 @@ def test_identity_names_what_changes_a_value() -> None:
     changes: list[dict[str, Any]] = [
         {"seed": 1},
         {"retries": 1},
+        {"terms": "speed"},
+        {"network": "full"},
+        {"width": 0.5},
+        {"depth": 2.0},
+        {"initialisation": "orthogonal"},
         {"speed_cost": "flops"},
         {"recipe": Recipe(epochs=1)},
         {"calibration": PUBLISHED["darts"]},

@@ -13,38 +13,27 @@ from typing import TypeAlias
 import torch
 from torch import nn
 
+from motemo.spaces.layers import PUBLISHED, REDUCED, initialise_reduced, relu_conv_bn
+from motemo.spaces.layers import Normalization as Normalization
+
 Edges: TypeAlias = Sequence[tuple[int, int, str]]
 """Source node, target node and operation of each edge of a cell of four nodes."""
 
 REDUCED_CHANNELS = 32
+_KERNELS = {"nor_conv_1x1": 1, "nor_conv_3x3": 3}
 
 
 @dataclass(frozen=True)
-class Normalization:
-    """Constants of batch normalisation; `momentum` in torch's sense (share of the new batch)."""
+class Entry:
+    """How a cell begins that changes the shape of its input.
 
-    eps: float = 1e-5
-    momentum: float = 0.1
+    Attributes:
+        in_channels: Channels of the cell's input.
+        stride: Stride of the operations on the cell's input.
+    """
 
-    def layer(self, channels: int) -> nn.BatchNorm2d:
-        """Return a batch normalisation over that many channels."""
-        return nn.BatchNorm2d(channels, eps=self.eps, momentum=self.momentum)
-
-
-PUBLISHED = Normalization()
-REDUCED = Normalization(eps=1e-4, momentum=1 - 0.997)
-
-
-def _relu_conv_bn(
-    in_channels: int, out_channels: int, kernel: int, stride: int, norm: Normalization
-) -> nn.Sequential:
-    return nn.Sequential(
-        nn.ReLU(),
-        nn.Conv2d(
-            in_channels, out_channels, kernel, stride=stride, padding=kernel // 2, bias=False
-        ),
-        norm.layer(out_channels),
-    )
+    in_channels: int
+    stride: int
 
 
 def _operation(name: str, channels: int, norm: Normalization) -> nn.Module:
@@ -52,29 +41,89 @@ def _operation(name: str, channels: int, norm: Normalization) -> nn.Module:
         return nn.Identity()
     if name == "avg_pool_3x3":
         return nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
-    return _relu_conv_bn(channels, channels, {"nor_conv_1x1": 1, "nor_conv_3x3": 3}[name], 1, norm)
+    return relu_conv_bn(channels, channels, _KERNELS[name], norm)
+
+
+def _entry_operation(name: str, channels: int, norm: Normalization, entry: Entry) -> nn.Module:
+    if name == "skip_connect":
+        return Projection(entry.in_channels, channels, norm, stride=entry.stride)
+    return relu_conv_bn(entry.in_channels, channels, _KERNELS[name], norm, stride=entry.stride)
+
+
+class Projection(nn.Module):
+    """A skip connection to another shape: ReLU, two 1x1 convolutions, normalisation.
+
+    Each convolution gives half of the channels; the second one sees the image shifted by one
+    pixel, so that with stride 2 not only pixels of even rows and columns are seen. The resolution
+    is rounded up.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, norm: Normalization, *, stride: int
+    ) -> None:
+        super().__init__()
+        half = out_channels // 2
+        self.relu = nn.ReLU()
+        self.even = nn.Conv2d(in_channels, half, 1, stride=stride, bias=False)
+        self.shift = nn.ZeroPad2d((-1, 1, -1, 1))
+        self.odd = nn.Conv2d(in_channels, out_channels - half, 1, stride=stride, bias=False)
+        self.norm = norm.layer(out_channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map `(N, C, H, W)` to `(N, C', H/stride, W/stride)`."""
+        x = self.relu(x)
+        out: torch.Tensor = self.norm(torch.cat([self.even(x), self.odd(self.shift(x))], 1))
+        return out
+
+
+class _Zeros(nn.Module):
+    """Zeros of the shape of a node that follows the operations of an entry."""
+
+    def __init__(self, channels: int, entry: Entry) -> None:
+        super().__init__()
+        self.copies = -(-channels // entry.in_channels)
+        self.subsample = nn.AvgPool2d(1, stride=entry.stride)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        zeros: torch.Tensor = self.subsample(x) * 0.0
+        return torch.cat([zeros] * self.copies, 1) if self.copies > 1 else zeros
 
 
 class Cell(nn.Module):
-    """One cell, `(N, C, H, W)` to the same shape, exactly as written, dead edges included."""
+    """One cell, exactly as written, dead edges included.
 
-    def __init__(self, edges: Edges, channels: int, norm: Normalization) -> None:
+    It maps `(N, C, H, W)` to the same shape, or, with an `Entry`, to another one: then the edges
+    out of the input have its stride and change the width, and a skip connection there is a
+    `Projection`.
+    """
+
+    def __init__(
+        self, edges: Edges, channels: int, norm: Normalization, *, entry: Entry | None = None
+    ) -> None:
         super().__init__()
         self.edges = nn.ModuleDict()
         self.incoming: list[list[tuple[int, str]]] = [[], [], []]
         for source, target, name in edges:
             if name != "none":
                 edge = f"{source}_{target}"
-                self.edges[edge] = _operation(name, channels, norm)
+                self.edges[edge] = (
+                    _entry_operation(name, channels, norm, entry)
+                    if entry and source == 0
+                    else _operation(name, channels, norm)
+                )
                 self.incoming[target - 1].append((source, edge))
+        self.zeros = _Zeros(channels, entry) if entry else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the last node's value; a node that no edge enters holds zeros."""
         nodes = [x]
         for incoming in self.incoming:
             terms = [self.edges[edge](nodes[source]) for source, edge in incoming]
-            nodes.append(sum(terms[1:], terms[0]) if terms else x * 0.0)
+            nodes.append(sum(terms[1:], terms[0]) if terms else self._zeros(x))
         return nodes[-1]
+
+    def _zeros(self, x: torch.Tensor) -> torch.Tensor:
+        return x * 0.0 if self.zeros is None else self.zeros(x)
 
 
 class Reduction(nn.Module):
@@ -83,8 +132,8 @@ class Reduction(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, norm: Normalization) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            _relu_conv_bn(in_channels, out_channels, 3, 2, norm),
-            _relu_conv_bn(out_channels, out_channels, 3, 1, norm),
+            relu_conv_bn(in_channels, out_channels, 3, norm, stride=2),
+            relu_conv_bn(out_channels, out_channels, 3, norm),
         )
         self.shortcut = nn.Sequential(
             nn.AvgPool2d(2, stride=2, ceil_mode=True),
@@ -123,21 +172,54 @@ def full_network(
     return nn.Sequential(*layers)
 
 
-def reduced_network(edges: Edges, *, in_channels: int, classes: int) -> nn.Sequential:
-    """Return stem, cell, 4x4 average pooling, cell, global pooling, classifier."""
-    width = REDUCED_CHANNELS
+class Residual(nn.Module):
+    """A module with a skip connection around it."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map `(N, C, H, W)` to the same shape."""
+        out: torch.Tensor = x + self.module(x)
+        return out
+
+
+def reduced_network(
+    edges: Edges,
+    *,
+    in_channels: int,
+    classes: int,
+    channels: int = REDUCED_CHANNELS,
+    cells: int = 1,
+    residual: bool = False,
+    second: Entry | None = None,
+) -> nn.Sequential:
+    """Return stem, cells, 4x4 average pooling, cells, global pooling, classifier.
+
+    Args:
+        edges: The cell.
+        in_channels: Channels of an image.
+        classes: Number of classes.
+        channels: Channels of all cells.
+        cells: Cells before the pooling, and after it.
+        residual: Whether each cell has a skip connection around it.
+        second: How the cells after the pooling begin, if the space has cells that change the
+            shape.
+    """
+
+    def stage(entry: Entry | None = None) -> list[nn.Module]:
+        made = [Cell(edges, channels, REDUCED, entry=entry) for _ in range(cells)]
+        return [Residual(cell) if residual else cell for cell in made]
+
     network = nn.Sequential(
-        _stem(in_channels, width, REDUCED),
-        Cell(edges, width, REDUCED),
+        _stem(in_channels, channels, REDUCED),
+        *stage(),
         nn.AvgPool2d(4, ceil_mode=True),
-        Cell(edges, width, REDUCED),
+        *stage(second),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
-        nn.Linear(width, classes),
+        nn.Linear(channels, classes),
     )
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            nn.init.xavier_uniform_(module.weight)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
+    initialise_reduced(network)
     return network

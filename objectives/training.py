@@ -1,0 +1,202 @@
+"""What all estimates share that train a network for a short while and look at its trace.
+
+Estimates with equal `training_identity` see the same training, so one serves them all.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Literal, TypeAlias
+
+from torch import nn
+
+from motemo.data.dataset import ImageData
+from motemo.data.examples import Examples
+from motemo.errors import EvaluationError, SettingsError
+from motemo.objective import (
+    EPOCH_LOSSES,
+    Direction,
+    Failure,
+    Outcome,
+    Skipped,
+    Stage,
+    Watch,
+    Watchable,
+    evaluate_each,
+)
+from motemo.objectives.initialisation import SCHEMES, Initialisation, initialise
+from motemo.objectives.recipe import Recipe
+from motemo.objectives.torch_device import torch_device
+from motemo.objectives.trace import LossWatch, Trace, go_on, record_trace
+from motemo.seeds import derive_seed, seeded_torch
+from motemo.space import Architecture, Json
+
+WhichNetwork: TypeAlias = Literal["full", "reduced"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """One training of one architecture.
+
+    Attributes:
+        trace: What it left behind.
+        seed: Seed of weights and order.
+        attempts: Trainings until one did not diverge.
+    """
+
+    trace: Trace
+    seed: int
+    attempts: int
+
+    def record(self) -> dict[str, Json]:
+        """Return all of it, JSON-able."""
+        return {
+            EPOCH_LOSSES: list(self.trace.epoch_losses),
+            "landscape_losses": list(self.trace.landscape_losses),
+            "epoch_seconds": list(self.trace.epoch_seconds),
+            "held_out_accuracy": self.trace.held_out_accuracy,
+            "seed": self.seed,
+            "attempts": self.attempts,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceEstimate(Watchable):
+    """An estimate that is read from the trace of a short training. No unit.
+
+    The trace repeats exactly on one machine.
+
+    Attributes:
+        data: The images to train on, best a reduced data set; or examples of another kind.
+        recipe: How to train.
+        network: `reduced` trains the reduced architecture, `full` the network as deployed.
+        width: Scales the channels of the network; 1 leaves it as it is.
+        depth: Scales its number of layers; 1 leaves it as it is.
+        initialisation: How the weights are drawn; `space` leaves it to the space.
+        seed: Seed of weights and order of images, together with each architecture's key.
+        retries: How often a diverged training starts again from other weights.
+        train_device: torch device to train on, such as `cpu` or `cuda`.
+    """
+
+    data: ImageData | Examples
+    recipe: Recipe = field(default_factory=Recipe)
+    network: WhichNetwork = "reduced"
+    width: float = 1.0
+    depth: float = 1.0
+    initialisation: Initialisation = "space"
+    seed: int = 0
+    retries: int = 3
+    train_device: str = "cpu"
+    unit: str = field(default="", init=False)
+    direction: Direction = field(default=Direction.MAXIMIZE, init=False)
+    stage: Stage = field(default=Stage.TRAIN, init=False)
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("network", ("full", "reduced")), ("initialisation", SCHEMES)):
+            if getattr(self, name) not in allowed:
+                raise SettingsError(
+                    f"Unknown {name} {getattr(self, name)!r} for {self.name}. "
+                    f"Allowed: {', '.join(map(repr, allowed))}."
+                )
+        for name in ("width", "depth"):
+            if not 0 < getattr(self, name) <= 16:
+                raise SettingsError(
+                    f"{self.name} needs a {name} above 0 and at most 16; "
+                    f"got {getattr(self, name)}. 1 leaves the network as it is."
+                )
+        if self.retries < 0:
+            raise SettingsError(f"retries cannot be negative; got {self.retries}. Give 0 or more.")
+        torch_device(self.train_device)
+
+    @abstractmethod
+    def judge(self, architecture: Architecture, training: Training) -> Outcome:
+        """Return the estimate that a training amounts to."""
+
+    @property
+    def held_out(self) -> float:
+        """Share of the examples that is kept from training, to take the accuracy on."""
+        return 0.0
+
+    def evaluate_watched(
+        self, architectures: Sequence[Architecture], watch: Watch
+    ) -> list[Outcome]:
+        """Train each network and judge its training."""
+        return evaluate_each(architectures, lambda a: self._measure(a, partial(watch, a)))
+
+    def training_identity(self) -> dict[str, Json]:
+        """Everything that changes a training; a retry only happens where one diverged."""
+        return {
+            "data": self.data.identity(),
+            "recipe": self.recipe.identity(),
+            "network": self.network,
+            "width": self.width,
+            "depth": self.depth,
+            "initialisation": self.initialisation,
+            "held_out": self.held_out,
+            "seed": self.seed,
+            "retries": self.retries,
+            "train_device": self.train_device.partition(":")[0],
+        }
+
+    def identity(self) -> dict[str, Json]:
+        """Everything that changes a training; estimates with options of their own add these."""
+        return self.training_identity()
+
+    def train(
+        self, architecture: Architecture, watch: LossWatch = go_on
+    ) -> Training | Failure | Skipped:
+        """Train until a trace is finite.
+
+        A training that `watch` stops is skipped, with what there is of its trace.
+        """
+        reasons: list[str] = []
+        for attempt in range(1 + self.retries):
+            seed = derive_seed("mote", self.seed, architecture.key, attempt)
+            try:
+                trace = self.trace(architecture, seed=seed, watch=watch)
+            except EvaluationError as error:
+                reasons.append(str(error))
+                continue
+            training = Training(trace=trace, seed=seed, attempts=attempt + 1)
+            if trace.stopped is not None:
+                return Skipped(trace.stopped, training.record(), paid=True)
+            return training
+        return Failure(f"{reasons[-1]} (in each of {len(reasons)} attempts)")
+
+    def trace(self, architecture: Architecture, *, seed: int, watch: LossWatch = go_on) -> Trace:
+        """Train once, from the weights of `seed`.
+
+        Raises:
+            EvaluationError: The training diverged.
+        """
+        return record_trace(
+            self.build(architecture, seed=seed),
+            self.data,
+            recipe=self.recipe,
+            seed=seed,
+            train_device=self.train_device,
+            watch=watch,
+            held_out=self.held_out,
+        )
+
+    def build(self, architecture: Architecture, *, seed: int) -> nn.Module:
+        """Return the network that is trained, its weights a function of `seed` alone."""
+        if (self.width, self.depth) != (1.0, 1.0):
+            scaled = architecture.space.scaled(width=self.width, depth=self.depth)
+            architecture = replace(architecture, space=scaled)
+        build = architecture.build if self.network == "full" else architecture.build_reduced
+        if isinstance(self.data, ImageData):
+            shape, classes = self.data.image_shape, self.data.classes
+        else:
+            shape, classes = self.data.input_shape, self.data.outputs
+        network = build(input_shape=shape, classes=classes, seed=seed)
+        with seeded_torch(derive_seed("initialisation", seed)):
+            initialise(network, self.initialisation)
+        return network
+
+    def _measure(self, architecture: Architecture, watch: LossWatch) -> Outcome:
+        training = self.train(architecture, watch)
+        return self.judge(architecture, training) if isinstance(training, Training) else training
