@@ -161,7 +161,7 @@ def _attention(inputs: Sequence[Any], outputs: Sequence[Any]) -> Counter[str]:
     return Counter({"attention": math.prod(batch) * queries * keys * (depth + values)})
 
 
-_HANDLERS: dict[str, _Handler] = {
+_HANDLERS: dict[str, _Handler | None] = {
     "aten::scaled_dot_product_attention": _attention,
     **{
         f"aten::{name}": _elements(name.rstrip("_"))
@@ -173,4 +173,5 @@ _HANDLERS: dict[str, _Handler] = {
         )
     },
     **{f"aten::{name}": _window(name) for name in ("avg_pool2d", "max_pool2d")},
+    **{f"aten::{name}": None for name in ("pad", "constant_pad_nd")},  # moves, computes nothing
 }

@@ -28,6 +28,27 @@ def accelerate(network: nn.Module) -> nn.Module:
     return network
 
 
+def keep_channels_last(network: nn.Module) -> nn.Module:
+    """Keep the gradients of a network in the memory format of its images; return the network.
+
+    A global pooling or a mean spreads its gradient channel by channel, and then everything below
+    it would run backwards in the slow format, several times as long.
+    """
+    for module in network.modules():
+        if not any(module.children()):
+            module.register_forward_hook(_hook_gradient)
+    return network
+
+
+def _hook_gradient(_module: nn.Module, _inputs: object, output: object) -> None:
+    if isinstance(output, torch.Tensor) and output.dim() == 4 and output.requires_grad:
+        output.register_hook(_channels_last)  # type: ignore[no-untyped-call]
+
+
+def _channels_last(grad: torch.Tensor) -> torch.Tensor:
+    return grad.contiguous(memory_format=torch.channels_last)
+
+
 def _square(module: nn.AvgPool2d) -> int | None:
     """Return the size of the window, if it is a square and its mean is a plain one."""
     sizes = {module.kernel_size} if isinstance(module.kernel_size, int) else {*module.kernel_size}

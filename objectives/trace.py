@@ -18,7 +18,7 @@ from torch import nn
 from motemo.data.dataset import ImageData
 from motemo.data.examples import Examples, image_examples
 from motemo.errors import EvaluationError
-from motemo.objectives.fast_modules import accelerate
+from motemo.objectives.fast_modules import accelerate, keep_channels_last
 from motemo.objectives.recipe import Recipe
 from motemo.objectives.torch_device import deterministic, torch_device
 from motemo.seeds import derive_seed, seeded_torch
@@ -93,7 +93,8 @@ def record_trace(
         EvaluationError: A loss is not finite.
     """
     device = torch_device(train_device)
-    accelerate(network).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    keep_channels_last(accelerate(network))
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     examples, kept_out = _split(examples_of(data, recipe), held_out, seed)
     trainer = _Trainer(network, examples, kept_out, device, recipe, seed)
     with seeded_torch(derive_seed("training", seed), train_device), deterministic():

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import typer
 
+from motemo.allocator import keep_freed_memory
 from motemo.cli.benchmark import benchmark
 from motemo.cli.console import fail
+from motemo.cli.correlate import correlate
 from motemo.cli.front import front
 from motemo.cli.listing import list_names
 from motemo.cli.measure import measure
+from motemo.cli.reduce import reduce
 from motemo.cli.search import search
 from motemo.cli.worker import worker
 from motemo.errors import MotemoError, UsageError
@@ -28,11 +31,14 @@ app.command()(worker)
 app.command()(front)
 app.command()(measure)
 app.command()(benchmark)
+app.command()(correlate)
+app.command()(reduce)
 app.command("list")(list_names)
 
 
 def main() -> None:
     """Run the command line; bad input ends with status 2 and a message, never a traceback."""
+    keep_freed_memory()
     try:
         app(standalone_mode=True)
     except UsageError as error:

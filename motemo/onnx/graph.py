@@ -280,6 +280,12 @@ def _flatten(graph: _Graph, module: nn.Flatten, x: str) -> str:
     return graph.emit("Flatten", [x], {"axis": 1})
 
 
+def _zero_pad(graph: _Graph, module: nn.ZeroPad2d, x: str) -> str:
+    left, right, top, bottom = module.padding
+    pads = np.array([0, 0, top, left, 0, 0, bottom, right], dtype=np.int64)
+    return graph.emit("Pad", [x, graph.weight(pads)])
+
+
 def _linear(graph: _Graph, module: nn.Linear, x: str) -> str:
     parameters = dict(module.named_parameters())
     product = graph.emit("MatMul", [x, graph.weight(parameters["weight"].T)])
@@ -356,6 +362,7 @@ _MODULES: dict[type[nn.Module], _ConvertModule] = {
     nn.AvgPool2d: _avg_pool,
     nn.MaxPool2d: _max_pool,
     nn.AdaptiveAvgPool2d: _global_pool,
+    nn.ZeroPad2d: _zero_pad,
     nn.Flatten: _flatten,
     nn.Identity: _unchanged,
     nn.Dropout: _unchanged,

@@ -30,8 +30,9 @@ def is_connected(operations: Operations) -> bool:
 
 # The computed function of a cell. A node holds a formal sum: how often each term occurs in it. A
 # term is an atom after k average poolings; an atom is the cell's input (-1) or the output of one
-# convolution, numbered in the order of the edges. ReLU, convolution and normalisation keep two
-# different sums apart, so equal sums are the only way to compute the same function.
+# convolution, numbered in the order of the edges; a skip connection with weights of its own is
+# one too. ReLU, convolution and normalisation keep two different sums apart, so equal sums are the
+# only way to compute the same function.
 _Term: TypeAlias = tuple[int, int]
 _Sum: TypeAlias = "Counter[_Term]"
 _INPUT = -1

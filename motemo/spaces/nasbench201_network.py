@@ -77,11 +77,14 @@ class Projection(nn.Module):
 
 
 class _Zeros(nn.Module):
-    """Zeros of the shape of a node that follows the operations of an entry."""
+    """Zeros of the shape of a node that follows the operations of an entry.
+
+    The width is a multiple of the input's.
+    """
 
     def __init__(self, channels: int, entry: Entry) -> None:
         super().__init__()
-        self.copies = -(-channels // entry.in_channels)
+        self.copies = channels // entry.in_channels
         self.subsample = nn.AvgPool2d(1, stride=entry.stride)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
