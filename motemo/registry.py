@@ -142,6 +142,16 @@ SPACES = Registry(
             "motemo.spaces.nasbench201:NasBench201",
             "NAS-Bench-201: a cell of 6 edges with 5 operations each, 15,625 cells",
         ),
+        Entry(
+            "nasbench_macro",
+            "motemo.spaces.nasbench_macro:NasBenchMacro",
+            "NAS-Bench-Macro: a chain of 8 blocks of 3 kinds, 6,561 networks",
+        ),
+        Entry(
+            "transnas_micro",
+            "motemo.spaces.transnas_micro:TransNasMicro",
+            "TransNAS-Bench-101 micro: a cell of 6 edges with 4 operations each, 4,096 cells",
+        ),
     ),
 )
 OBJECTIVES = Registry(
@@ -152,11 +162,155 @@ OBJECTIVES = Registry(
             "mote",
             "motemo.objectives.mote:Mote",
             "accuracy estimate by a short training of a reduced architecture (higher is better)",
+            "default",
         ),
         Entry(
             "mote_reference",
             "motemo.objectives.mote:Mote.reference",
             "MOTE as published: 50 epochs, landscape by fitting, wall clock (higher is better)",
+            "reference",
+        ),
+        Entry(
+            "landscape",
+            "motemo.objectives.curves:Landscape",
+            "the landscape term of MOTE alone (higher is better)",
+        ),
+        Entry(
+            "speed",
+            "motemo.objectives.curves:Speed",
+            "the speed term of MOTE alone, without a clock (higher is better)",
+        ),
+        Entry(
+            "tse",
+            "motemo.objectives.curves:Tse",
+            "minus the training losses of all epochs, on MOTE's training (higher is better)",
+        ),
+        Entry(
+            "tse_e",
+            "motemo.objectives.curves:TseE",
+            "minus the training losses of the last epochs (higher is better)",
+        ),
+        Entry(
+            "tse_ema",
+            "motemo.objectives.curves:TseEma",
+            "minus the moving average of the training losses (higher is better)",
+        ),
+        Entry(
+            "early_accuracy",
+            "motemo.objectives.curves:EarlyAccuracy",
+            "accuracy on held-out images after the short training (higher is better)",
+        ),
+        Entry(
+            "naswot",
+            "motemo.objectives.proxies.naswot:Naswot",
+            "log-determinant of the activation codes' kernel, no training (higher is better)",
+            "nwot",
+        ),
+        Entry(
+            "synflow",
+            "motemo.objectives.proxies.synflow:SynFlow",
+            "logarithm of the synaptic flow, no training and no images (higher is better)",
+        ),
+        Entry(
+            "snip",
+            "motemo.objectives.proxies.snip:Snip",
+            "sum of |weight x gradient|, no training (higher is better)",
+        ),
+        Entry(
+            "grasp",
+            "motemo.objectives.proxies.grasp:Grasp",
+            "sum of -weight x Hessian-gradient product, no training (higher is better)",
+        ),
+        Entry(
+            "fisher",
+            "motemo.objectives.proxies.fisher:Fisher",
+            "Fisher information of the channels, no training (higher is better)",
+        ),
+        Entry(
+            "grad_norm",
+            "motemo.objectives.proxies.grad_norm:GradNorm",
+            "sum of the layers' gradient norms, no training (higher is better)",
+        ),
+        Entry(
+            "jacob_cov",
+            "motemo.objectives.proxies.jacob_cov:JacobCov",
+            "how little images' input gradients correlate, no training (higher is better)",
+            "jacov",
+        ),
+        Entry(
+            "epe_nas",
+            "motemo.objectives.proxies.epe_nas:EpeNas",
+            "input gradients' correlation within classes, no training (higher is better)",
+        ),
+        Entry(
+            "zen",
+            "motemo.objectives.proxies.zen_score:ZenScore",
+            "Zen-Score: sensitivity of the features, no training, no images (higher is better)",
+        ),
+        Entry(
+            "swap",
+            "motemo.objectives.proxies.swap:Swap",
+            "number of sample-wise activation patterns, no training (higher is better)",
+        ),
+        Entry(
+            "l2_norm",
+            "motemo.objectives.proxies.l2_norm:L2Norm",
+            "sum of the layers' weight norms, no training and no images (higher is better)",
+        ),
+        Entry(
+            "lga",
+            "motemo.objectives.proxies.lga:Lga",
+            "whether gradients are alike where labels are, no training (higher is better)",
+        ),
+        Entry(
+            "knas",
+            "motemo.objectives.proxies.knas:Knas",
+            "mean of the gradients' Gram matrix, no training (higher is better)",
+        ),
+        Entry(
+            "ntk_condition",
+            "motemo.objectives.proxies.te_nas_ntk:NtkCondition",
+            "TE-NAS: condition of the neural tangent kernel, no training (lower is better)",
+        ),
+        Entry(
+            "linear_regions",
+            "motemo.objectives.proxies.te_nas_regions:LinearRegions",
+            "TE-NAS: number of linear regions, no training (higher is better)",
+        ),
+        Entry(
+            "eigen_nas",
+            "motemo.objectives.proxies.eigen_nas:EigenNas",
+            "smallest eigenvalue of the neural tangent kernel, no training (higher is better)",
+        ),
+        Entry(
+            "zico",
+            "motemo.objectives.proxies.zico:Zico",
+            "ZiCo: steadiness of the gradients from batch to batch, no training (higher is better)",
+        ),
+        Entry(
+            "zico_bc",
+            "motemo.objectives.proxies.zico_bc:ZicoBc",
+            "ZiCo, corrected for depth and width, no training (higher is better)",
+        ),
+        Entry(
+            "meco",
+            "motemo.objectives.proxies.meco:Meco",
+            "how little channels repeat each other, no training, no images (higher is better)",
+        ),
+        Entry(
+            "az_expressivity",
+            "motemo.objectives.proxies.az_nas:AzExpressivity",
+            "AZ-NAS: entropy of the features, no training, no images (higher is better)",
+        ),
+        Entry(
+            "az_progressivity",
+            "motemo.objectives.proxies.az_nas:AzProgressivity",
+            "AZ-NAS: least growth of that entropy, no training, no images (higher is better)",
+        ),
+        Entry(
+            "az_trainability",
+            "motemo.objectives.proxies.az_nas:AzTrainability",
+            "AZ-NAS: gradients' norms near 1, no training, no images (higher is better)",
         ),
         Entry("params", "motemo.hardware.params:Params", "trainable parameters (lower is better)"),
         Entry(

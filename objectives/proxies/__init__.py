@@ -1,0 +1,1 @@
+"""Baselines that score a network without training it, or nearly so: one file each."""
