@@ -21,27 +21,33 @@ MIN_TERMS = 3
 
 @dataclass(frozen=True)
 class BoxCox:
-    """A Box-Cox transform `(x**lam - 1) / lam` and the standard deviation `std` that it leaves."""
+    """A Box-Cox transform `(x**lam - 1) / lam`, times a weight."""
 
     lam: float
-    std: float
+    weight: float
+
+    @classmethod
+    def published(cls, lam: float, std: float) -> BoxCox:
+        """Return the transform with the published weight, `lam**2 * std`."""
+        return cls(lam=lam, weight=lam**2 * std)
 
     def weighted(self, x: float) -> float:
-        """Return the transform of x, times `lam**2 * std`."""
+        """Return the transform of x, times the weight."""
         transformed: float = (x**self.lam - 1.0) / self.lam
-        return self.lam**2 * self.std * transformed
+        return self.weight * transformed
 
     @classmethod
     def fit(cls, values: Sequence[float]) -> BoxCox:
-        """Return the transform that makes the values most normal (maximum likelihood).
+        """Return the transform that makes the values most normal, and gives them unit variance.
 
-        The exponent is kept within [0.1, 2], so that neither term's weight vanishes.
+        Maximum likelihood, the exponent kept within [0.1, 2]. The published weight grows with the
+        spread of a term: on another space it may let one term drown the other.
         """
         x = np.asarray(values, dtype=np.float64)
         if np.ptp(x) == 0:
-            return cls(lam=1.0, std=1.0)
+            return cls(lam=1.0, weight=1.0)
         lam = float(np.clip(stats.boxcox_normmax(x, method="mle"), *_LAMBDA_BOUNDS))
-        return cls(lam=lam, std=float(np.std((x**lam - 1.0) / lam)))
+        return cls(lam=lam, weight=1.0 / float(np.std((x**lam - 1.0) / lam)))
 
 
 @dataclass(frozen=True)
@@ -78,8 +84,14 @@ class Calibration:
 
 
 PUBLISHED: dict[str, Calibration] = {
-    "nasbench101": Calibration(landscape=BoxCox(0.397, 0.463), speed=BoxCox(0.714, 1.538)),
-    "nasbench201": Calibration(landscape=BoxCox(0.86, 1.216), speed=BoxCox(0.617, 0.961)),
-    "darts": Calibration(landscape=BoxCox(0.752, 1.173), speed=BoxCox(0.258, 0.854)),
+    "nasbench101": Calibration(
+        landscape=BoxCox.published(0.397, 0.463), speed=BoxCox.published(0.714, 1.538)
+    ),
+    "nasbench201": Calibration(
+        landscape=BoxCox.published(0.86, 1.216), speed=BoxCox.published(0.617, 0.961)
+    ),
+    "darts": Calibration(
+        landscape=BoxCox.published(0.752, 1.173), speed=BoxCox.published(0.258, 0.854)
+    ),
 }
 """Published constants, by the name of the space."""
