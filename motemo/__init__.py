@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from motemo.constraint import Constraint as Constraint
+    from motemo.correlation.run import correlate as correlate
     from motemo.data.dataset import ImageData as ImageData
     from motemo.data.pipeline import load_data as load_data
     from motemo.device import Device as Device
@@ -71,6 +72,7 @@ _HOMES = {
     "Space": "space",
     "Stage": "objective",
     "TableLookup": "objectives.table",
+    "correlate": "correlation.run",
     "cpu": "hardware.onnx_runtime",
     "cuda": "hardware.onnx_runtime",
     "load_data": "data.pipeline",

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
-import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from functools import cache
 
 import optuna
@@ -19,10 +15,10 @@ from motemo.benchmark.plan import Plan
 from motemo.benchmark.problem import Problem
 from motemo.benchmark.run import Run, run_search
 from motemo.errors import EvaluationError, MotemoError, SettingsError
+from motemo.processes import cores, worker_pool
 from motemo.registry import SAMPLERS
 from motemo.space import Json
 
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _OFFERED = ("seed", "space")
 
 Report = Callable[[int, int], None]
@@ -64,7 +60,9 @@ def run_all(
     runs = {task: run for task, run in kept.items() if run is not None}
     missing = [(name, seed) for seed in seeds for name in samplers if (name, seed) not in runs]
     on_progress(len(runs), len(kept))
-    with _pool(min(processes or _cores(), len(missing))) as pool:
+    if not missing:
+        return [runs[name, seed] for name in samplers for seed in seeds]
+    with worker_pool(min(processes or cores(), len(missing)), begin=_begin) as pool:
         for run in _finished(pool, plan, missing):
             folder.keep(run, options=options[run.sampler])
             runs[run.sampler, run.seed] = run
@@ -94,53 +92,9 @@ def check_samplers(names: Sequence[str]) -> list[str]:
     return found
 
 
-def _cores() -> int:
-    count = os.cpu_count() or 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else count
-
-
-@contextmanager
-def _pool(processes: int) -> Iterator[ProcessPoolExecutor | None]:
-    """Offer a pool of processes; an exception ends them at once."""
-    if processes < 1:
-        yield None
-        return
-    before = {p.pid for p in multiprocessing.active_children()}
-    with _one_thread_each():
-        pool = ProcessPoolExecutor(
-            processes, mp_context=multiprocessing.get_context("spawn"), initializer=_begin
-        )
-        try:
-            yield pool
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in multiprocessing.active_children():
-                if process.pid not in before:
-                    process.terminate()
-            raise
-        pool.shutdown()
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Let processes that are started inside the block compute on one thread each."""
-    before = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
 def _finished(
-    pool: ProcessPoolExecutor | None, plan: Plan, tasks: Sequence[tuple[str, int]]
+    pool: ProcessPoolExecutor, plan: Plan, tasks: Sequence[tuple[str, int]]
 ) -> Iterator[Run]:
-    if pool is None:
-        return
     futures: list[Future[Run]] = [pool.submit(_run, plan, *task) for task in tasks]
     try:
         for future in as_completed(futures):
@@ -153,8 +107,7 @@ def _finished(
 
 
 def _begin() -> None:
-    """Leave Ctrl-C to the parent, and say nothing in between."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Say nothing in between."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.getLogger("motemo").setLevel(logging.ERROR)
 

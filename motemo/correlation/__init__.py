@@ -1,0 +1,1 @@
+"""Correlating estimates with true accuracies; see docs/correlate.md."""

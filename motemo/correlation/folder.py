@@ -1,0 +1,131 @@
+"""The folder of a correlation: its settings, its scores, and the files that report it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from motemo.correlation.scores import ScoreFile
+from motemo.errors import OutputError, SettingsError
+from motemo.files import write_atomically
+from motemo.space import Json
+
+SETTINGS = "settings.json"
+_FORMAT = "motemo.correlation"
+_DATA, _IDENTITIES = "data", "identities"
+
+
+@dataclass(frozen=True)
+class CorrelationFolder:
+    """A folder that holds the scores of one sample.
+
+    Attributes:
+        path: The folder.
+        fixed: Settings that are the same for all runs into this folder: space, tables, seed, data.
+    """
+
+    path: Path
+    fixed: Mapping[str, Json]
+
+    @property
+    def scores(self) -> ScoreFile:
+        """Where the scores are kept."""
+        return ScoreFile(self.path / "scores.jsonl")
+
+    def check(self) -> None:
+        """Raise unless the folder is free, or was made with these settings. Changes nothing.
+
+        Raises:
+            OutputError: It holds something else.
+            SettingsError: It was made with other settings; the message names each.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise OutputError(f"The output folder {self.path} is a file. Choose a folder.")
+        if not (self.path / SETTINGS).exists():
+            found = [p.name for p in self.path.iterdir()] if self.path.exists() else []
+            if [name for name in found if not name.startswith(".")]:
+                raise OutputError(
+                    f"The folder {self.path} holds {', '.join(sorted(found)[:3])} of something "
+                    "else. Choose another --out folder."
+                )
+            return
+        stored = self._stored()
+        differences = [
+            f"{name}: stored {json.dumps(stored.get(name))}, given {json.dumps(given)}"
+            for name, given in json.loads(json.dumps(self.fixed)).items()
+            if not _agree(name, stored.get(name), given)
+        ]
+        if differences:
+            raise SettingsError(
+                f"The scores in {self.path} were made with other settings:\n  "
+                + "\n  ".join(differences)
+                + "\nUse the same settings, or another --out folder. Cells, estimates and truths "
+                "may be added."
+            )
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Mark the folder as this correlation's, and keep other processes out of it.
+
+        Raises:
+            OutputError: Another process is at work in it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.path / ".lock", timeout=0):
+                if not (self.path / SETTINGS).exists():
+                    self.write_settings({}, identities={})
+                yield
+        except Timeout as error:
+            raise OutputError(
+                f"Another motemo correlate is at work in {self.path}. Wait for it, or choose "
+                "another --out folder."
+            ) from error
+
+    def write_settings(self, others: Mapping[str, Json], *, identities: Mapping[str, Json]) -> Path:
+        """Write the settings; the data stay known in a run that uses none.
+
+        Args:
+            others: Settings of this run alone.
+            identities: What the identities of its scores stand for, beside those of earlier runs.
+        """
+        stored = self._stored() if (self.path / SETTINGS).exists() else {}
+        data = self.fixed.get(_DATA) or stored.get(_DATA)
+        known = stored.get(_IDENTITIES)
+        known = {**known, **identities} if isinstance(known, dict) else dict(identities)
+        content = {
+            "format": _FORMAT,
+            **self.fixed,
+            _DATA: data,
+            **others,
+            _IDENTITIES: known,
+        }
+        return self.write(SETTINGS, json.dumps(content, indent=2) + "\n")
+
+    def write(self, name: str, content: str | bytes) -> Path:
+        """Write one of the reports."""
+        write_atomically(self.path / name, content)
+        return self.path / name
+
+    def _stored(self) -> dict[str, Json]:
+        file = self.path / SETTINGS
+        try:
+            content = json.loads(file.read_text())
+        except (OSError, ValueError) as error:
+            raise OutputError(
+                f"Cannot read {file}: {error}. It is not of motemo, or damaged; choose another "
+                "folder."
+            ) from error
+        if not isinstance(content, dict) or content.get("format") != _FORMAT:
+            raise OutputError(f"{file} is not of motemo correlate; choose another folder.")
+        return content
+
+
+def _agree(name: str, stored: Json, given: Json) -> bool:
+    """Return whether settings are the same; data that nothing used yet agree with any."""
+    return stored == given or (name == _DATA and not (stored and given))
