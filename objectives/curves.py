@@ -103,13 +103,30 @@ class TseEma(_Curve):
 
 @dataclass(frozen=True, kw_only=True)
 class Landscape(_Curve):
-    """`landscape`: the landscape term of MOTE, alone."""
+    """`landscape`: the landscape term of MOTE, alone.
+
+    Attributes:
+        every: Take every so many of the G + 1 points, from the initial weights on; it divides G.
+    """
 
     name: str = field(default="landscape", init=False)
+    every: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.every < 1 or self.recipe.landscape_intervals % self.every:
+            raise SettingsError(
+                f"landscape needs an `every` that divides the {self.recipe.landscape_intervals} "
+                f"intervals of its recipe; got {self.every}."
+            )
 
     def read(self, trace: Trace) -> float:
-        """Return the sum of 1 / L over `(G + 1,)` points."""
-        return landscape_term(trace.landscape_losses)
+        """Return the sum of 1 / L over the points."""
+        return landscape_term(trace.landscape_losses[:: self.every])
+
+    def identity(self) -> dict[str, Json]:
+        """The training and which points are taken."""
+        return {**self.training_identity(), "every": self.every}
 
 
 @dataclass(frozen=True, kw_only=True)

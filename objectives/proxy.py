@@ -59,7 +59,7 @@ class Proxy(Objective):
         data: Where the batch, the image shape and the number of classes come from.
         network: `full` scores the network as deployed, `reduced` the reduced architecture.
         batch_size: Images in the batch; all there are, if fewer.
-        seed: Seed of weights and batches, together with each architecture's key.
+        seed: Seed of the batches and, together with each architecture's key, of its weights.
         repeats: Draws of weights and batch.
         train_device: torch device to compute on, such as `cpu` or `cuda`.
     """
@@ -130,14 +130,15 @@ class Proxy(Objective):
         network = build(input_shape=self.data.image_shape, classes=self.data.classes, seed=seed)
         device = torch_device(self.train_device)
         with seeded_torch(derive_seed("score", seed), self.train_device), deterministic():
-            value = self.score(network.to(device).train(), self._batch(seed, device))
+            value = self.score(network.to(device).train(), self._batch(repeat, device))
         if not math.isfinite(value):
             raise EvaluationError(f"{self.name} is {value} for this network")
         return float(value)
 
-    def _batch(self, seed: int, device: torch.device) -> Batch:
-        """Return a seeded choice of images, standardised by channel."""
-        generator = torch.Generator().manual_seed(derive_seed("batch", seed))
+    def _batch(self, repeat: int, device: torch.device) -> Batch:
+        """Return a seeded choice of images, standardised by channel; all networks see the same."""
+        seed = derive_seed("batch", self.seed, repeat)
+        generator = torch.Generator().manual_seed(seed)
         chosen = torch.randperm(len(self.data), generator=generator)[: self.batch_size]
         images = torch.from_numpy(self.data.images[chosen.numpy()]).float().div_(255)
         mean, deviation = _channels(self.data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -197,6 +198,10 @@ CURVES: list[tuple[Callable[..., TraceEstimate], Callable[[Trace], float]]] = [
         lambda t: -(0.25 * t.epoch_losses[0] + 0.25 * t.epoch_losses[1] + 0.5 * t.epoch_losses[2]),
     ),
     (Landscape, lambda t: sum(1 / loss for loss in t.landscape_losses)),
+    (
+        partial(Landscape, every=2),
+        lambda t: 1 / t.landscape_losses[0] + 1 / t.landscape_losses[2],
+    ),
     (Speed, lambda t: 3 / sum(t.epoch_losses)),
 ]
 
@@ -230,8 +235,9 @@ def test_curves_refuse() -> None:
         lambda: TseE(data=DATA, last=0),
         lambda: TseEma(data=DATA, decay=1.0),
         lambda: EarlyAccuracy(data=DATA, share=1.0),
+        lambda: Landscape(data=DATA, every=3),
     ):
-        with pytest.raises(SettingsError, match=r"tse_e|tse_ema|early_accuracy"):
+        with pytest.raises(SettingsError, match=r"tse_e|tse_ema|early_accuracy|landscape"):
             bad()
 
 

@@ -1,0 +1,299 @@
+"""What carries MOTE's signal: one choice changed at a time, on the same cells, with intervals.
+
+    python benchmarks/ablations.py --table cells.csv.gz --data rd.npz --cells 60 --out runs/ablations
+    python benchmarks/ablations.py ... --study initialisation --study size
+
+Every study is one `motemo.correlate` in a folder of its own below `--out`: the same command goes
+on where it stopped, and more cells reuse what is there. It prints, and with `--results` stores,
+Kendall's tau of each variant with every truth, its 95 % interval over cells, the paired difference
+to the variant that the study starts from, and the seconds of a cell.
+
+Studies:
+
+    terms           landscape alone, speed alone, both; and other readings of the same curve
+    intervals       G, the number of intervals of the landscape
+    data            {full, reduced} architecture x {all, few} images
+    size            images of each class
+    initialisation  how the weights are drawn
+    seed            the seed of weights and order
+    residual        skip connections around the cells of the reduced architecture
+    shape           width and depth of the reduced architecture
+    recipe          optimizer, learning rate, schedule, batch size, epochs, precision
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+from motemo.correlation.report import Correlations
+from motemo.correlation.run import correlate
+from motemo.data.dataset import ImageData
+from motemo.data.pipeline import load_data, take
+from motemo.files import write_atomically
+from motemo.host import host_identity
+from motemo.objective import Objective
+from motemo.objectives.curves import EarlyAccuracy, Landscape, Speed, Tse, TseE, TseEma
+from motemo.objectives.initialisation import SCHEMES
+from motemo.objectives.mote import Mote
+from motemo.registry import SPACES
+from motemo.space import Space
+
+TRUTHS = ("cifar10_test_acc_200", "cifar100_test_acc_200", "imagenet16_120_test_acc_200")
+
+
+@dataclass(frozen=True)
+class Study:
+    """One question.
+
+    Attributes:
+        estimates: Variants by label, the one that the others are compared with first.
+        space: The space; where it differs from the plain one, it is a part of the question.
+    """
+
+    estimates: Mapping[str, Objective]
+    space: Space | None = None
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What all studies start from: all images, a few of each class, and MOTE on these."""
+
+    data: ImageData
+    few: ImageData
+    mote: Mote
+    space: Space
+
+
+def terms(setup: Setup) -> list[Study]:
+    common = {
+        "data": setup.few,
+        "recipe": setup.mote.recipe,
+        "train_device": setup.mote.train_device,
+    }
+    return [
+        Study(
+            {
+                "both": setup.mote,
+                "landscape": Landscape(**common),
+                "speed": Speed(**common),
+                "tse": Tse(**common),
+                "tse_e": TseE(**common),
+                "tse_ema": TseEma(**common),
+                "early_accuracy": EarlyAccuracy(**common),
+                "flops as cost": replace(setup.mote, speed_cost="flops"),
+            }
+        )
+    ]
+
+
+def intervals(setup: Setup) -> list[Study]:
+    fine = replace(setup.mote.recipe, landscape_intervals=20)
+    return [
+        Study(
+            {
+                f"G={20 // every}": Landscape(
+                    data=setup.few,
+                    recipe=fine,
+                    every=every,
+                    train_device=setup.mote.train_device,
+                )
+                for every in (2, 1, 4, 10, 20)
+            }
+        )
+    ]
+
+
+def data(setup: Setup) -> list[Study]:
+    many = replace(setup.mote, data=setup.data)
+    return [
+        Study(
+            {
+                "reduced architecture, few images": setup.mote,
+                "full architecture, few images": replace(setup.mote, network="full"),
+                "reduced architecture, all images": many,
+                "full architecture, all images": replace(many, network="full"),
+            }
+        )
+    ]
+
+
+def size(setup: Setup) -> list[Study]:
+    fewest = min(int((setup.data.labels == c).sum()) for c in range(setup.data.classes))
+    sizes = [n for n in (10, 20, 50, 100, 200, 500) if n <= fewest]
+    return [
+        Study(
+            {
+                f"{n} images": replace(
+                    setup.mote, data=take(setup.data, images_per_class=n, seed=0)
+                )
+                for n in sizes
+            }
+        )
+    ]
+
+
+def initialisation(setup: Setup) -> list[Study]:
+    return [
+        Study({scheme: replace(setup.mote, initialisation=scheme) for scheme in SCHEMES})  # type: ignore[arg-type]
+    ]
+
+
+def seed(setup: Setup) -> list[Study]:
+    return [Study({f"seed {seed}": replace(setup.mote, seed=seed) for seed in range(5)})]
+
+
+def residual(setup: Setup) -> list[Study]:
+    with_skip = SPACES.create(setup.space.name, options={"reduced_residual": True})
+    return [
+        Study({"without skip": setup.mote}),
+        Study({"with skip": setup.mote}, with_skip),
+    ]
+
+
+def shape(setup: Setup) -> list[Study]:
+    return [
+        Study(
+            {
+                f"width {width:g}, depth {depth:g}": replace(setup.mote, width=width, depth=depth)
+                for width, depth in ((1.0, 1.0), (0.25, 1.0), (0.5, 1.0), (2.0, 1.0), (0.5, 2.0))
+            }
+            | {
+                f"full, width {width:g}, depth {depth:g}": replace(
+                    setup.mote, network="full", width=width, depth=depth
+                )
+                for width, depth in ((1.0, 0.2), (0.5, 0.4))
+            }
+        )
+    ]
+
+
+def recipe(setup: Setup) -> list[Study]:
+    usual = setup.mote.recipe
+    variants = {
+        "as it is": usual,
+        "learning rate x 0.2": replace(usual, learning_rate=usual.learning_rate / 5),
+        "learning rate x 2": replace(usual, learning_rate=usual.learning_rate * 2),
+        "cosine": replace(usual, schedule="cosine"),
+        "sgd 0.05, cosine": replace(usual, optimizer="sgd", learning_rate=0.05, schedule="cosine"),
+        "batch 32": replace(usual, batch_size=32),
+        "batch 512": replace(usual, batch_size=512),
+        "epochs x 0.5": replace(usual, epochs=max(1, usual.epochs // 2)),
+        "epochs x 2": replace(usual, epochs=usual.epochs * 2),
+        "other precision": replace(
+            usual, precision="float32" if usual.precision == "bfloat16" else "bfloat16"
+        ),
+    }
+    return [Study({label: replace(setup.mote, recipe=one) for label, one in variants.items()})]
+
+
+STUDIES: dict[str, Callable[[Setup], list[Study]]] = {
+    study.__name__: study
+    for study in (terms, intervals, data, size, initialisation, seed, residual, shape, recipe)
+}
+
+
+def run(name: str, setup: Setup, arguments: argparse.Namespace) -> list[dict[str, object]]:
+    """Run one study; return its rows."""
+    rows: list[dict[str, object]] = []
+    for number, study in enumerate(STUDIES[name](setup)):
+        first = next(iter(study.estimates))
+        found = correlate(
+            study.space or setup.space,
+            arguments.table,
+            truths=arguments.truth or TRUTHS,
+            estimates=dict(study.estimates),
+            against=[first],
+            cells=arguments.cells,
+            seed=arguments.seed,
+            processes=arguments.processes,
+            out=arguments.out / f"{name}-{number}",
+            on_progress=lambda done, wanted: print(
+                f"\r{name}: {done}/{wanted}", end="", flush=True
+            ),
+        )
+        rows += [{"study": name, **row} for row in _rows(found, list(study.estimates))]
+    print()
+    return rows
+
+
+def _show_progress(name: str, done: int, wanted: int) -> None:
+    print(f"\r{name}: {done}/{wanted}", end="", flush=True)
+
+
+def _rows(found: Correlations, labels: list[str]) -> list[dict[str, object]]:
+    differences = {(row.estimate, row.truth): row for row in found.differences}
+    rows: list[dict[str, object]] = []
+    for row in found.rows:
+        if row.estimate in labels:
+            against = differences.get((row.estimate, row.truth))
+            beside = asdict(against) if against else {}
+            rows.append(
+                asdict(row) | {k: beside.get(k) for k in ("against", "difference", "low", "high")}
+            )
+    return rows
+
+
+def show(rows: list[dict[str, object]]) -> None:
+    print(f"{'variant':34} {'truth':28} {'n':>4}  tau [95 %]             difference [95 %]       s")
+    for row in rows:
+        tau = f"{row['tau']:.3f} [{row['tau_low']:.3f}, {row['tau_high']:.3f}]"
+        change = ""
+        if row["difference"] is not None:
+            change = f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
+        label, truth = str(row["estimate"]), str(row["truth"])
+        seconds = row["seconds_per_cell"]
+        print(f"{label:34} {truth:28} {row['n']:>4}  {tau:22} {change:24} {seconds:.2f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--space", default="nasbench201")
+    parser.add_argument("--table", type=Path, action="append", required=True)
+    parser.add_argument("--truth", action="append", help=f"default: {', '.join(TRUTHS)}")
+    parser.add_argument("--data", required=True, help="images, as for motemo search")
+    parser.add_argument("--images-per-class", type=int, default=50, help="the few images")
+    parser.add_argument("--study", action="append", choices=STUDIES, help="default: all but data")
+    parser.add_argument("--cells", type=int, default=60)
+    parser.add_argument("--epochs", type=int, help="default: those of MOTE")
+    parser.add_argument("--seed", type=int, default=0, help="of the sample of cells")
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--train-device", default="cpu")
+    parser.add_argument("--out", type=Path, default=Path("runs/ablations"))
+    parser.add_argument("--results", type=Path, help="store the rows as JSON")
+    arguments = parser.parse_args()
+
+    full = load_data(arguments.data)
+    few = take(full, images_per_class=arguments.images_per_class, seed=0)
+    mote = Mote(data=few, train_device=arguments.train_device)
+    if arguments.epochs:
+        mote = replace(mote, recipe=replace(mote.recipe, epochs=arguments.epochs))
+    setup = Setup(data=full, few=few, mote=mote, space=SPACES.create(arguments.space))
+    rows: list[dict[str, object]] = []
+    for name in arguments.study or [name for name in STUDIES if name != "data"]:
+        found = run(name, setup, arguments)
+        show(found)
+        rows += found
+    if arguments.results:
+        stored = {
+            "date": datetime.now(UTC).date().isoformat(),
+            "host": host_identity(),
+            "versions": {package: metadata.version(package) for package in ("motemo", "torch")},
+            "space": arguments.space,
+            "data": few.identity(),
+            "recipe": mote.recipe.identity(),
+            "seed": arguments.seed,
+            "rows": rows,
+        }
+        write_atomically(arguments.results, json.dumps(stored, indent=1).encode())
+
+
+if __name__ == "__main__":
+    main()
