@@ -1,6 +1,6 @@
 """What carries MOTE's signal: one choice changed at a time, on the same cells, with intervals.
 
-    python benchmarks/ablations.py --table cells.csv.gz --data rd.npz --cells 60 --out runs/ablations
+    python benchmarks/ablations.py --table cells.csv.gz --data rd.npz --cells 60
     python benchmarks/ablations.py ... --study initialisation --study size
 
 Every study is one `motemo.correlate` in a folder of its own below `--out`: the same command goes

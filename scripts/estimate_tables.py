@@ -1,0 +1,192 @@
+#!/usr/bin/env python
+"""The tables of docs/estimates.md, from stored results.
+
+    scripts/estimate_tables.py store runs/correlate nasbench201   # keep a run of motemo correlate
+    scripts/estimate_tables.py write                              # write the tables anew
+    scripts/estimate_tables.py check                              # fail if they are not as stored
+
+`store` copies what a run found, without the published records that it was compared with, to
+benchmarks/results/estimates/NAME. In the document, a table stands between two comments, of which
+the first says what it shows:
+
+    <!-- correlate NAME -->            all estimates of a run, by every truth
+    <!-- differences NAME AGAINST -->  paired differences to one estimate
+    <!-- ablations STUDY -->           a study of benchmarks/ablations.py
+    <!-- end -->
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+ROOT = Path(__file__).parent.parent
+DOCUMENT = ROOT / "docs" / "estimates.md"
+RESULTS = ROOT / "benchmarks" / "results"
+KEPT = ("correlate.csv", "costs.csv", "differences.csv")
+_BLOCK = re.compile(r"(<!-- (?!end)(\w+) (.*?) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+
+Row: TypeAlias = Mapping[str, str]
+
+
+def store(run: Path, name: str) -> None:
+    """Keep the results of a run; paths of this machine stay out."""
+    folder = RESULTS / "estimates" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in KEPT:
+        (folder / file).write_bytes((run / file).read_bytes())
+    settings = json.loads((run / "settings.json").read_text())
+    settings["tables"] = [Path(table).name for table in settings["tables"]]
+    (folder / "settings.json").write_text(json.dumps(settings, indent=1) + "\n")
+
+
+def render() -> str:
+    """Return the document with all its tables made anew."""
+    return _BLOCK.sub(
+        lambda block: f"{block[1]}{TABLES[block[2]](*block[3].split())}{block[5]}",
+        DOCUMENT.read_text(),
+    )
+
+
+def correlate_table(name: str) -> str:
+    """Return estimates by truths: tau with its interval; inside FLOPs deciles; in the top tenth."""
+    rows = _rows(name, "correlate.csv")
+    seconds = {row["estimate"]: row["cpu_seconds_mean"] for row in _rows(name, "costs.csv")}
+    truths = list(dict.fromkeys(row["truth"] for row in rows))
+    by = {(row["estimate"], row["truth"]): row for row in rows}
+    first = truths[0]
+    order = sorted({row["estimate"] for row in rows}, key=lambda e: -_number(by[e, first]["tau"]))
+    header = ["estimate", "n", "CPU s", *(f"tau, {truth}" for truth in truths)]
+    header += [f"in FLOPs deciles, {first}", f"in the top tenth, {first}"]
+    table = [
+        [
+            f"`{estimate}`",
+            by[estimate, first]["n"],
+            _figure(seconds.get(estimate, ""), 2),
+            *(_interval(by[estimate, truth], "tau", "tau_low", "tau_high") for truth in truths),
+            _figure(by[estimate, first]["tau_in_flops_deciles"]),
+            _figure(by[estimate, first]["tau_top_tenth"]),
+        ]
+        for estimate in order
+    ]
+    return _markdown(header, table) + _caption(json.loads(_read(name, "settings.json")))
+
+
+def differences_table(name: str, against: str) -> str:
+    """Return tau of every estimate minus that of one, with paired intervals, by truths."""
+    rows = [row for row in _rows(name, "differences.csv") if row["against"] == against]
+    truths = list(dict.fromkeys(row["truth"] for row in rows))
+    by = {(row["estimate"], row["truth"]): row for row in rows}
+    estimates = list(dict.fromkeys(row["estimate"] for row in rows))
+    table = [
+        [
+            f"`{estimate}`",
+            by[estimate, truths[0]]["n"],
+            *(_interval(by[estimate, truth], "difference", "low", "high") for truth in truths),
+        ]
+        for estimate in estimates
+    ]
+    return _markdown([f"tau minus that of `{against}`", "n", *truths], table)
+
+
+def ablations_table(study: str) -> str:
+    """Return a study: tau with its interval, and the paired difference to the first variant."""
+    stored = json.loads((RESULTS / "ablations.json").read_text())
+    rows = [row for row in stored["rows"] if row["study"] == study]
+    truths = list(dict.fromkeys(row["truth"] for row in rows))
+    by = {(row["estimate"], row["truth"]): row for row in rows}
+    table = []
+    for variant in dict.fromkeys(row["estimate"] for row in rows):
+        first = by[variant, truths[0]]
+        table.append(
+            [
+                variant,
+                str(first["n"]),
+                _figure(first["seconds_per_cell"], 2),
+                *(_interval(by[variant, t], "tau", "tau_low", "tau_high") for t in truths),
+                *(_change(by[variant, t]) for t in truths),
+            ]
+        )
+    header = ["variant", "n", "s", *(f"tau, {truth}" for truth in truths)]
+    header += [f"difference, {truth}" for truth in truths]
+    where = f"{stored['host']['processor']}, one core; {stored['data']['name']}"
+    return _markdown(header, table) + f"\n{where}; {stored['date']}.\n"
+
+
+TABLES: dict[str, Callable[..., str]] = {
+    "correlate": correlate_table,
+    "differences": differences_table,
+    "ablations": ablations_table,
+}
+
+
+def _caption(settings: Mapping[str, Any]) -> str:
+    data = ", ".join(one["name"] for one in settings["data"]) or "none"
+    return (
+        f"\n{settings['cells']} cells at random (seed {settings['seed']}), "
+        f"{settings['networks']} networks; images: {data}; {settings['host']['processor']}, "
+        f"torch {settings['versions']['torch']}; {settings['date'][:10]}.\n"
+    )
+
+
+def _read(name: str, file: str) -> str:
+    return (RESULTS / "estimates" / name / file).read_text()
+
+
+def _rows(name: str, file: str) -> list[Row]:
+    return list(csv.DictReader(_read(name, file).splitlines()))
+
+
+def _number(figure: object) -> float:
+    return math.nan if figure in ("", None) else float(str(figure))
+
+
+def _figure(figure: object, digits: int = 3) -> str:
+    number = _number(figure)
+    return "" if math.isnan(number) else f"{number:.{digits}f}"
+
+
+def _interval(row: Mapping[str, Any], middle: str, low: str, high: str) -> str:
+    return f"{_figure(row[middle])} [{_figure(row[low])}, {_figure(row[high])}]"
+
+
+def _change(row: Mapping[str, Any]) -> str:
+    return "" if row["difference"] is None else _interval(row, "difference", "low", "high")
+
+
+def _markdown(header: Sequence[str], table: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *table]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    storing = commands.add_parser("store", help="keep the results of a run")
+    storing.add_argument("run", type=Path)
+    storing.add_argument("name")
+    commands.add_parser("write", help="write the tables anew")
+    commands.add_parser("check", help="fail if they are not as stored")
+    arguments = parser.parse_args()
+    if arguments.command == "store":
+        store(arguments.run, arguments.name)
+        return
+    rendered = render()
+    if arguments.command == "write":
+        DOCUMENT.write_text(rendered)
+    elif rendered != DOCUMENT.read_text():
+        sys.exit(f"{DOCUMENT.name} is not as stored; run scripts/estimate_tables.py write")
+
+
+if __name__ == "__main__":
+    main()
