@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from motemo.constraint import Constraint as Constraint
     from motemo.correlation.run import correlate as correlate
     from motemo.data.dataset import ImageData as ImageData
+    from motemo.data.examples import Examples as Examples
     from motemo.data.pipeline import load_data as load_data
     from motemo.device import Device as Device
     from motemo.early_stopping import EarlyStopping as EarlyStopping
@@ -35,9 +36,11 @@ if TYPE_CHECKING:
     from motemo.objective import Skipped as Skipped
     from motemo.objective import Stage as Stage
     from motemo.objectives.mote import Mote as Mote
+    from motemo.objectives.recipe import Recipe as Recipe
     from motemo.objectives.table import TableLookup as TableLookup
     from motemo.problem import NasProblem as NasProblem
     from motemo.records import read_front as read_front
+    from motemo.reduction.reduce import reduce_data as reduce_data
     from motemo.rescoring import rescore as rescore
     from motemo.search_loop import search as search
     from motemo.search_loop import trial_objective as trial_objective
@@ -47,6 +50,8 @@ if TYPE_CHECKING:
     from motemo.space import Space as Space
     from motemo.spaces.function import FunctionSpace as FunctionSpace
     from motemo.spaces.nasbench201 import NasBench201 as NasBench201
+    from motemo.spaces.nasbench_macro import NasBenchMacro as NasBenchMacro
+    from motemo.spaces.transnas_micro import TransNasMicro as TransNasMicro
 
 _HOMES = {
     "Architecture": "space",
@@ -54,6 +59,7 @@ _HOMES = {
     "Device": "device",
     "Direction": "objective",
     "EarlyStopping": "early_stopping",
+    "Examples": "data.examples",
     "Failure": "objective",
     "Flops": "hardware.flops",
     "Front": "front",
@@ -65,18 +71,22 @@ _HOMES = {
     "Mote": "objectives.mote",
     "MotemoError": "errors",
     "NasBench201": "spaces.nasbench201",
+    "NasBenchMacro": "spaces.nasbench_macro",
     "NasProblem": "problem",
     "Objective": "objective",
     "Params": "hardware.params",
+    "Recipe": "objectives.recipe",
     "Skipped": "objective",
     "Space": "space",
     "Stage": "objective",
     "TableLookup": "objectives.table",
+    "TransNasMicro": "spaces.transnas_micro",
     "correlate": "correlation.run",
     "cpu": "hardware.onnx_runtime",
     "cuda": "hardware.onnx_runtime",
     "load_data": "data.pipeline",
     "read_front": "records",
+    "reduce_data": "reduction.reduce",
     "rescore": "rescoring",
     "search": "search_loop",
     "trial_objective": "search_loop",

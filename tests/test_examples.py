@@ -13,6 +13,7 @@ SAYS = {
     "quickstart": "ready to be trained",
     "optuna_study": "on motemo's front",
     "pymoo_problem": "trained architectures are on the front",
+    "own_loss": "denoisers to train",
     "own_space": "each equal to its torch network",
 }
 
