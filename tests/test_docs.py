@@ -31,3 +31,10 @@ def test_links_in_documents_lead_somewhere() -> None:
         for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", document.read_text()):
             if "://" not in target:
                 assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_tables_of_estimates_are_as_stored() -> None:
+    script = ROOT / "scripts" / "estimate_tables.py"
+    command = [sys.executable, str(script), "check"]
+    completed = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert completed.returncode == 0, completed.stderr
