@@ -31,6 +31,7 @@ class Recipe:
 
     Attributes:
         epochs: Passes over the images (E).
+        images: Train on at most so many of them, a seeded choice; None for all.
         batch_size: Images per step; the last step of an epoch takes what is left.
         optimizer: `adam`, or `sgd` with Nesterov's momentum of 0.9.
         learning_rate: Of the optimizer.
@@ -50,6 +51,7 @@ class Recipe:
     """
 
     epochs: int = 4
+    images: int | None = None
     batch_size: int = 128
     optimizer: Literal["adam", "sgd"] = "adam"
     learning_rate: float = 5e-3
@@ -76,11 +78,12 @@ class Recipe:
                 "The training recipe needs label_smoothing of at least 0 and below 1; "
                 f"got {self.label_smoothing}."
             )
-        if self.landscape_images is not None and self.landscape_images < 1:
-            raise SettingsError(
-                "The training recipe needs landscape_images of at least 1, or null (None) for all; "
-                f"got {self.landscape_images}."
-            )
+        for name in ("images", "landscape_images"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise SettingsError(
+                    f"The training recipe needs {name} of at least 1, or null (None) for all; "
+                    f"got {getattr(self, name)}."
+                )
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise SettingsError(

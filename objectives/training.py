@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal, TypeAlias
 
+import torch
 from torch import nn
 
 from motemo.data.dataset import ImageData
@@ -30,7 +31,7 @@ from motemo.objective import (
 from motemo.objectives.initialisation import SCHEMES, Initialisation, initialise
 from motemo.objectives.recipe import Recipe
 from motemo.objectives.torch_device import torch_device
-from motemo.objectives.trace import LossWatch, Trace, go_on, record_trace
+from motemo.objectives.trace import LossWatch, Start, Trace, go_on, record_trace, record_traces
 from motemo.seeds import derive_seed, seeded_torch
 from motemo.space import Architecture, Json
 
@@ -43,7 +44,7 @@ class Training:
 
     Attributes:
         trace: What it left behind.
-        seed: Seed of weights and order.
+        seed: Seed of the weights.
         attempts: Trainings until one did not diverge.
     """
 
@@ -76,7 +77,8 @@ class TraceEstimate(Watchable):
         width: Scales the channels of the network; 1 leaves it as it is.
         depth: Scales its number of layers; 1 leaves it as it is.
         initialisation: How the weights are drawn; `space` leaves it to the space.
-        seed: Seed of weights and order of images, together with each architecture's key.
+        seed: Seed of the order of images, the same for all architectures, and, together with
+            each architecture's key, of its weights.
         retries: How often a diverged training starts again from other weights.
         train_device: torch device to train on, such as `cpu` or `cuda`.
     """
@@ -120,11 +122,24 @@ class TraceEstimate(Watchable):
         """Share of the examples that is kept from training, to take the accuracy on."""
         return 0.0
 
+    @property
+    def batched(self) -> bool:  # type: ignore[override]
+        """Whether networks are trained many at a time: on a GPU.
+
+        Where the clock counts, as the host in the identity tells, each is trained alone.
+        """
+        return torch.device(self.train_device).type == "cuda" and "host" not in self.identity()
+
     def evaluate_watched(
         self, architectures: Sequence[Architecture], watch: Watch
     ) -> list[Outcome]:
         """Train each network and judge its training."""
-        return evaluate_each(architectures, lambda a: self._measure(a, partial(watch, a)))
+        if self.batched:
+            trained = iter(self.train_all(architectures, watch))
+            return evaluate_each(architectures, lambda a: self._judged(a, next(trained)))
+        return evaluate_each(
+            architectures, lambda a: self._judged(a, self.train(a, partial(watch, a)))
+        )
 
     def training_identity(self) -> dict[str, Json]:
         """Everything that changes a training; a retry only happens where one diverged."""
@@ -154,17 +169,67 @@ class TraceEstimate(Watchable):
         """
         reasons: list[str] = []
         for attempt in range(1 + self.retries):
-            seed = derive_seed("mote", self.seed, architecture.key, attempt)
+            seed = self._seed(architecture, attempt)
             try:
                 trace = self.trace(architecture, seed=seed, watch=watch)
             except EvaluationError as error:
                 reasons.append(str(error))
                 continue
-            training = Training(trace=trace, seed=seed, attempts=attempt + 1)
-            if trace.stopped is not None:
-                return Skipped(trace.stopped, training.record(), paid=True)
-            return training
-        return Failure(f"{reasons[-1]} (in each of {len(reasons)} attempts)")
+            return _finished(trace, seed, attempt)
+        return _diverged(reasons)
+
+    def train_all(
+        self,
+        architectures: Sequence[Architecture],
+        watch: Watch = lambda _architecture, _losses: None,
+    ) -> list[Training | Failure | Skipped]:
+        """Train many at a time, each until its trace is finite; in order, as `train` gives them.
+
+        Anything else that a network raises is its failure.
+
+        Raises:
+            UsageError: A setting cannot work, whatever the architecture.
+            DeviceError: The device is not available.
+        """
+        reasons: dict[int, list[str]] = {number: [] for number in range(len(architectures))}
+        found: dict[int, Training | Failure | Skipped] = {}
+        for attempt in range(1 + self.retries):
+            waiting = [number for number in reasons if number not in found]
+            if not waiting:
+                break
+            starts = [self._start(architectures[n], attempt, watch) for n in waiting]
+            outcomes = record_traces(
+                starts,
+                self.data,
+                recipe=self.recipe,
+                train_device=self.train_device,
+                held_out=self.held_out,
+            )
+            for number, outcome in zip(waiting, outcomes, strict=True):
+                if isinstance(outcome, Trace):
+                    seed = self._seed(architectures[number], attempt)
+                    found[number] = _finished(outcome, seed, attempt)
+                elif isinstance(outcome, EvaluationError):
+                    reasons[number].append(str(outcome))
+                else:
+                    found[number] = Failure(f"{type(outcome).__name__}: {outcome}")
+        return [found.get(number) or _diverged(reasons[number]) for number in reasons]
+
+    def _start(self, architecture: Architecture, attempt: int, watch: Watch) -> Start:
+        seed = self._seed(architecture, attempt)
+        return Start(
+            partial(self.build, architecture, seed=seed),
+            self._order_seed,
+            partial(watch, architecture),
+        )
+
+    @property
+    def _order_seed(self) -> int:
+        """Seed of the order of images: the same for all, so that it sets none apart."""
+        return derive_seed("order", self.seed)
+
+    def _seed(self, architecture: Architecture, attempt: int) -> int:
+        return derive_seed("mote", self.seed, architecture.key, attempt)
 
     def trace(self, architecture: Architecture, *, seed: int, watch: LossWatch = go_on) -> Trace:
         """Train once, from the weights of `seed`.
@@ -176,7 +241,7 @@ class TraceEstimate(Watchable):
             self.build(architecture, seed=seed),
             self.data,
             recipe=self.recipe,
-            seed=seed,
+            seed=self._order_seed,
             train_device=self.train_device,
             watch=watch,
             held_out=self.held_out,
@@ -197,6 +262,18 @@ class TraceEstimate(Watchable):
             initialise(network, self.initialisation)
         return network
 
-    def _measure(self, architecture: Architecture, watch: LossWatch) -> Outcome:
-        training = self.train(architecture, watch)
+    def _judged(
+        self, architecture: Architecture, training: Training | Failure | Skipped
+    ) -> Outcome:
         return self.judge(architecture, training) if isinstance(training, Training) else training
+
+
+def _finished(trace: Trace, seed: int, attempt: int) -> Training | Skipped:
+    training = Training(trace=trace, seed=seed, attempts=attempt + 1)
+    if trace.stopped is not None:
+        return Skipped(trace.stopped, training.record(), paid=True)
+    return training
+
+
+def _diverged(reasons: Sequence[str]) -> Failure:
+    return Failure(f"{reasons[-1]} (in each of {len(reasons)} attempts)")

@@ -127,9 +127,50 @@ def test_bfloat16_stays_close() -> None:
 # Recipes
 
 
+def test_a_recipe_may_take_some_of_the_images() -> None:
+    def losses(images: int | None) -> tuple[float, ...]:
+        recipe = replace(RECIPE, images=images, epochs=1, batch_size=64)
+        built = CELL.build_reduced(input_shape=(1, 8, 8), classes=3)
+        return record_trace(built, DATA, recipe=recipe, seed=0).epoch_losses
+
+    assert losses(None) == losses(len(DATA)) != losses(24)
+    few = take(DATA, images_per_class=8)
+    built = CELL.build_reduced(input_shape=(1, 8, 8), classes=3)
+    assert losses(24) != record_trace(built, few, recipe=RECIPE, seed=0).epoch_losses
+
+
+def test_all_networks_see_the_same_images_in_the_same_order() -> None:
+    class Seen(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.width, self.head = width, nn.Linear(64, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen[self.width].append(x.clone())
+            logits: torch.Tensor = self.head(x.flatten(1))
+            return logits
+
+    seen: dict[int, list[torch.Tensor]] = {1: [], 64: []}
+    space = _space(lambda chosen, _shape, _classes: Seen(int(chosen["width"])))
+    estimate = Mote(data=DATA, recipe=RECIPE, terms="speed")
+    estimate.evaluate([space.architecture(f'{{"width":{width}}}') for width in seen])
+    assert all(map(torch.equal, seen[1], seen[64]))
+    again = replace(estimate, seed=1)
+    first = seen[1]
+    seen[1] = []
+    again.evaluate([space.architecture('{"width":1}')])
+    assert not torch.equal(first[0], seen[1][0])
+
+
 @pytest.mark.parametrize(
     "options",
-    [{"optimizer": "lion"}, {"schedule": "steps"}, {"precision": "int8"}, {"epochs": 0}],
+    [
+        {"optimizer": "lion"},
+        {"images": 0},
+        {"schedule": "steps"},
+        {"precision": "int8"},
+        {"epochs": 0},
+    ],
 )
 def test_recipes_refuse(options: dict[str, Any]) -> None:
     with pytest.raises(SettingsError, match=next(iter(options))):
