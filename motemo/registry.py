@@ -26,13 +26,13 @@ class Entry:
         name: The name.
         target: `module:callable`; the callable takes keyword arguments only.
         summary: One line for listings.
-        alias: Another name for it, such as that of the class behind it.
+        aliases: Other names for it, such as that of the class behind it.
     """
 
     name: str
     target: str
     summary: str
-    alias: str = ""
+    aliases: tuple[str, ...] = ()
 
     def load(self) -> Callable[..., Any]:
         """Import the implementation."""
@@ -71,7 +71,7 @@ class Registry:
             UnknownNameError: There is none.
         """
         entries = {entry.name: entry for entry in self}
-        aliases = {entry.alias: entry for entry in entries.values() if entry.alias}
+        aliases = {alias: entry for entry in entries.values() for alias in entry.aliases}
         if name not in entries | aliases:
             raise UnknownNameError(self.kind, name, entries)
         return (aliases | entries)[name]
@@ -162,13 +162,18 @@ OBJECTIVES = Registry(
             "mote",
             "motemo.objectives.mote:Mote",
             "accuracy estimate by a short training of a reduced architecture (higher is better)",
-            "default",
+            ("default",),
         ),
         Entry(
             "mote_reference",
             "motemo.objectives.mote:Mote.reference",
-            "MOTE as published: 50 epochs, landscape by fitting, wall clock (higher is better)",
-            "reference",
+            "MOTE as published: 50 epochs, landscape by fitting, seconds count (higher is better)",
+            ("reference",),
+        ),
+        Entry(
+            "hybrid",
+            "motemo.objectives.hybrid:Hybrid.of",
+            "mean position by MOTE, cheap proxies and multiply-adds; no labels (higher is better)",
         ),
         Entry(
             "landscape",
@@ -204,7 +209,7 @@ OBJECTIVES = Registry(
             "naswot",
             "motemo.objectives.proxies.naswot:Naswot",
             "log-determinant of the activation codes' kernel, no training (higher is better)",
-            "nwot",
+            ("nwot", "quick"),
         ),
         Entry(
             "synflow",
@@ -235,7 +240,7 @@ OBJECTIVES = Registry(
             "jacob_cov",
             "motemo.objectives.proxies.jacob_cov:JacobCov",
             "how little images' input gradients correlate, no training (higher is better)",
-            "jacov",
+            ("jacov",),
         ),
         Entry(
             "epe_nas",
@@ -333,36 +338,41 @@ SAMPLERS = Registry(
             "motemo",
             "motemo.samplers.by_name:motemo",
             "the default: screens candidates by what the finished trials have taught",
-            "SurrogateSampler",
+            ("SurrogateSampler",),
         ),
         Entry(
             "nsga2",
             "motemo.samplers.by_name:nsga2",
             "Optuna's NSGA-II",
-            "NSGAIISampler",
+            ("NSGAIISampler",),
         ),
-        Entry("nsga3", "motemo.samplers.by_name:nsga3", "Optuna's NSGA-III", "NSGAIIISampler"),
+        Entry("nsga3", "motemo.samplers.by_name:nsga3", "Optuna's NSGA-III", ("NSGAIIISampler",)),
         Entry(
             "pymoo_nsga2",
             "motemo.samplers.by_name:pymoo_nsga2",
             "pymoo's NSGA-II, which proposes nothing twice",
-            "PymooNSGAIISampler",
+            ("PymooNSGAIISampler",),
         ),
         Entry(
             "mote_nas",
             "motemo.samplers.by_name:mote_nas",
             "MOTE-NAS's evolution: random architectures close to the best",
-            "MoteNASSampler",
+            ("MoteNASSampler",),
         ),
         Entry(
             "mote_nas_rs",
             "motemo.samplers.by_name:mote_nas_rs",
             "MOTE-NAS's random form: random, but nothing twice and nothing invalid",
         ),
-        Entry("tpe", "motemo.samplers.by_name:tpe", "Optuna's multi-objective TPE", "TPESampler"),
-        Entry("gp", "motemo.samplers.by_name:gp", "Optuna's Gaussian process", "GPSampler"),
         Entry(
-            "random", "motemo.samplers.by_name:random", "uniform random sampling", "RandomSampler"
+            "tpe", "motemo.samplers.by_name:tpe", "Optuna's multi-objective TPE", ("TPESampler",)
+        ),
+        Entry("gp", "motemo.samplers.by_name:gp", "Optuna's Gaussian process", ("GPSampler",)),
+        Entry(
+            "random",
+            "motemo.samplers.by_name:random",
+            "uniform random sampling",
+            ("RandomSampler",),
         ),
     ),
 )

@@ -62,8 +62,8 @@ class Mote(TraceEstimate):
 
     Attributes:
         speed_cost: The cost T in the speed term: `none` takes one constant for all, `flops` the
-            multiply-adds of the reduced architecture, `seconds` the wall clock; each scaled to
-            the published median.
+            multiply-adds of the reduced architecture, `seconds` the time of its training; each
+            scaled to the published median.
         terms: Which terms count: `both`, `landscape` or `speed`.
         calibration: Constants of the combination. None takes the published ones of the space,
             or, where there are none, fits them to `calibration_size` random architectures.
@@ -107,7 +107,7 @@ class Mote(TraceEstimate):
         train_device: str = "cpu",
         calibration: Calibration | None = None,
     ) -> Mote:
-        """Return the published behaviour: recipe, landscape by fitting, wall-clock speed term.
+        """Return the published behaviour: recipe, landscape by fitting, seconds in the speed term.
 
         Seconds are scaled so that one fixed cell, trained for two epochs before anything else,
         has its published time: the Box-Cox constants then hold on other machines.

@@ -51,7 +51,7 @@ class Recipe:
     """
 
     epochs: int = 4
-    images: int | None = None
+    images: int | None = 500
     batch_size: int = 128
     optimizer: Literal["adam", "sgd"] = "adam"
     learning_rate: float = 5e-3
@@ -103,6 +103,7 @@ class Recipe:
 
 REFERENCE_RECIPE = Recipe(
     epochs=50,
+    images=None,
     batch_size=1024,
     learning_rate=1e-3,
     landscape_mode="fit",

@@ -42,9 +42,9 @@ class Trace:
         epoch_losses: `(E,)` mean training loss of each epoch (CE_e); fewer if stopped.
         landscape_losses: `(G + 1,)` mean loss at the points from initial to trained weights; none
             if stopped.
-        epoch_seconds: `(E,)` wall-clock seconds of each epoch, without the turns of others; on a
-            GPU, where others compute at the same time, only the sum over all is exact. Fewer if
-            stopped.
+        epoch_seconds: `(E,)` seconds of each epoch, without the turns of others; fewer if stopped.
+            On the CPU, processor time, so that busy neighbours do not count. On a GPU, the wall
+            clock; where others compute at the same time, only the sum over all is exact.
         held_out_accuracy: Share of the held-out examples that the trained network names right, in
             [0, 1]; None if none were held out, or if stopped.
         stopped: Why the training was stopped, or None.
@@ -58,7 +58,7 @@ class Trace:
 
     @property
     def train_seconds(self) -> float:
-        """Wall-clock seconds of all epochs."""
+        """Seconds of all epochs."""
         return sum(self.epoch_seconds)
 
 
@@ -96,6 +96,7 @@ class Trainer:
         self.total = torch.zeros((), device=self.device)
         self.steps = 0
         self.seconds = 0.0
+        self.clock = time.thread_time if self.device.type == "cpu" else time.perf_counter
         self.replayed_fit: Step | None = None
         self.replayed_look: Step | None = None
         self.network.train()
@@ -203,15 +204,15 @@ class Trainer:
 
     def _turns(self, step: Step, batches: Sequence[torch.Tensor], name: str) -> Turns:
         """Take one step after the other; the loss is read from the device in the end."""
-        start = time.perf_counter()
+        start = self.clock()
         self.total.zero_()
         for batch in batches:
             step(batch)
-            self.seconds += time.perf_counter() - start
+            self.seconds += self.clock() - start
             yield
-            start = time.perf_counter()
+            start = self.clock()
         loss = self.total.item() / sum(map(len, batches))
-        self.seconds += time.perf_counter() - start
+        self.seconds += self.clock() - start
         if not math.isfinite(loss):
             raise EvaluationError(f"training diverged: the loss at {name} is {loss}")
         return loss

@@ -83,7 +83,7 @@ def _arguments() -> argparse.Namespace:
 def _column(path: Path, prefix: str, name: str) -> str | None:
     """Return the table's column of published scores of a proxy."""
     header = list(pd.read_csv(path, nrows=0).columns)
-    candidates = (f"{prefix}{n}" for n in (name, OBJECTIVES.entry(name).alias) if n)
+    candidates = (f"{prefix}{n}" for n in (name, *OBJECTIVES.entry(name).aliases))
     return next((column for column in candidates if column in header), None)
 
 

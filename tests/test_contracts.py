@@ -54,7 +54,8 @@ GENOTYPES = (
     "|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|",
 )
 ARCHITECTURES = [NasBench201(cells=1).architecture(genotype).canonical for genotype in GENOTYPES]
-QUICK: Mapping[tuple[str, str], object] = {
+QUICK: Mapping[tuple[str, ...], object] = {
+    ("reference_size",): 3,
     ("recipe", "epochs"): 2,
     ("recipe", "landscape_intervals"): 2,
     ("protocol", "max_runs"): 10,

@@ -102,6 +102,14 @@ def correlate(
             help="An estimate that the others are compared with, cell by cell. Repeat it.",
         ),
     ] = None,
+    labels: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--labels",
+            help="Learn from the true accuracies of so many cells, with all estimates among the "
+            "features, and rank the others: adds predictor(N). Repeat it.",
+        ),
+    ] = None,
     cells: Annotated[
         str, typer.Option("--cells", help="Cells drawn at random from the table, or 'all'.")
     ] = "200",
@@ -191,6 +199,7 @@ def correlate(
             out=out,
             cells=_cells(cells),
             against=against or [],
+            labels=labels or [],
             seed=seed,
             processes=processes,
             batch_size=batch_size,
@@ -323,10 +332,11 @@ def _show(found: Correlations, out: Path, *, as_json: bool, quiet: bool) -> None
     if as_json:
         from motemo.correlation.report import as_json as plain
 
-        typer.echo(json.dumps([plain(row) for row in found.rows], indent=2))
+        typer.echo(json.dumps([plain(row) for row in (*found.rows, *found.learned)], indent=2))
     elif not quiet:
         for truth in found.truths:
-            out_console.print(_table([row for row in found.rows if row.truth == truth], truth))
+            ranked = [row for row in (*found.rows, *found.learned) if row.truth == truth]
+            out_console.print(_table(ranked, truth))
         out_console.print(Text(_notes(found)))
         for place in dict.fromkeys((row.truth, row.against) for row in found.differences):
             rows = [row for row in found.differences if (row.truth, row.against) == place]
@@ -373,6 +383,11 @@ def _notes(found: Correlations) -> str:
         f"{found.resamples:,} resamples. Seconds: wall clock in one process, a shared training "
         "counted in full for each."
     ]
+    if found.learned:
+        lines.append(
+            "predictor(N): mean over random draws of N labels, on the networks that have none; "
+            "interval of that mean over draws."
+        )
     lines += [
         f"{cost.estimate}: {cost.scored} of {cost.networks} networks scored. First failure: "
         f"{cost.failure}"

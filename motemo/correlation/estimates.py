@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,19 +9,17 @@ from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from motemo.errors import SettingsError
-from motemo.objective import Direction, Objective, Stage
+from motemo.objective import Objective
+from motemo.objectives.positions import Floats, accuracy_sign, combine
+from motemo.objectives.reference import described, digest
 from motemo.objectives.training import TraceEstimate
 from motemo.space import Json
-
-Floats: TypeAlias = NDArray[np.float64]
 
 COLUMN = "column:"
 _RANK = re.compile(r"rank\((.*)\)")
 _LABELLED = re.compile(r"([A-Za-z_][\w-]*)=(.*)", re.DOTALL)
-_IDENTITY_LENGTH = 16
 
 
 @dataclass(frozen=True)
@@ -40,19 +36,13 @@ class Scored:
 
     @property
     def sign(self) -> int:
-        """What turns the objective's value into an estimate of accuracy.
-
-        What is counted (parameters, multiply-adds) stands as it is: more is taken for more
-        accurate, the customary baseline. Of others, better is taken for more accurate.
-        """
-        minimised = self.objective.direction is Direction.MINIMIZE
-        return -1 if minimised and self.objective.stage is not Stage.COUNT else 1
+        """What turns the objective's value into an estimate of accuracy; see `accuracy_sign`."""
+        return accuracy_sign(self.objective)
 
     @cached_property
     def described(self) -> dict[str, Json]:
         """The objective's class and every option that changes a value."""
-        kind = type(self.objective).__qualname__
-        return {"objective": kind, "options": self.objective.identity()}
+        return described(self.objective)
 
     @cached_property
     def identity(self) -> str:
@@ -94,12 +84,6 @@ class MeanRank:
 
 
 Estimate: TypeAlias = Scored | Column | MeanRank
-
-
-def digest(content: Mapping[str, Json]) -> str:
-    """Return a short name of plain data: equal for equal data."""
-    text = json.dumps(content, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:_IDENTITY_LENGTH]
 
 
 def split_label(text: str) -> tuple[str, str]:
@@ -194,5 +178,5 @@ def mean_rank(members: Sequence[Floats]) -> Floats:
     values = np.stack(members)
     known = np.isfinite(values).all(axis=0)
     ranks = np.full(values.shape[1], np.nan)
-    ranks[known] = rankdata(values[:, known], axis=1).mean(axis=0) if known.any() else np.nan
+    ranks[known] = combine(rankdata(values[:, known], axis=1)) if known.any() else np.nan
     return ranks

@@ -11,7 +11,7 @@ from statistics import fmean, median
 
 import numpy as np
 
-from motemo.correlation.estimates import Column, Estimate, Floats, MeanRank, Scored, mean_rank
+from motemo.correlation.estimates import Column, Estimate, MeanRank, Scored, mean_rank
 from motemo.correlation.sample import Sample
 from motemo.correlation.scores import Score
 from motemo.correlation.statistics import (
@@ -23,6 +23,7 @@ from motemo.correlation.statistics import (
     tau_within,
     top_tenth,
 )
+from motemo.objectives.positions import Floats
 from motemo.space import Json
 
 FLOPS = "flops"
@@ -116,6 +117,7 @@ class Correlations:
             gave them, whatever their direction.
         oriented: The same, higher taken for more accurate.
         resamples: Of each bootstrap interval over all cells.
+        learned: Rows of predictors that know some labels; see `few_labels`.
     """
 
     sample: Sample
@@ -125,6 +127,7 @@ class Correlations:
     values: Mapping[str, Floats]
     oriented: Mapping[str, Floats]
     resamples: int
+    learned: tuple[Correlation, ...] = ()
 
     @property
     def truths(self) -> tuple[str, ...]:
@@ -137,7 +140,7 @@ class Correlations:
         Raises:
             KeyError: There is none.
         """
-        for row in self.rows:
+        for row in (*self.rows, *self.learned):
             if (row.estimate, row.truth) == (estimate, truth):
                 return row
         raise KeyError((estimate, truth))

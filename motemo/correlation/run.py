@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import platform
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import TypeAlias
@@ -18,6 +19,7 @@ from motemo.correlation.estimates import (
     as_estimates,
     check_estimates,
 )
+from motemo.correlation.few_labels import DEFAULT_DRAWS, check_labels, learned
 from motemo.correlation.folder import CorrelationFolder
 from motemo.correlation.picture import picture
 from motemo.correlation.report import (
@@ -56,6 +58,8 @@ def correlate(
     out: str | Path,
     cells: Cells = DEFAULT_CELLS,
     against: Sequence[str] = (),
+    labels: Sequence[int] = (),
+    draws: int = DEFAULT_DRAWS,
     seed: int = 0,
     processes: int | None = 1,
     batch_size: int = DEFAULT_BATCH_SIZE,
@@ -81,6 +85,9 @@ def correlate(
         out: Folder for scores and results.
         cells: Size of the sample, or `all`; samples of growing size are nested.
         against: Labels of estimates that the others are compared with, pairwise.
+        labels: Numbers of true accuracies that a predictor learns from, with all estimates among
+            its features; each adds the rows `predictor(N)`.
+        draws: Draws of these labels that the figures of `predictor(N)` are averaged over.
         seed: Seed of the sample and of the bootstrap.
         processes: Scores so many at a time, each in a process on one thread; None: one per core.
             From 2 on, the calling script must be importable (`if __name__ == "__main__":`).
@@ -112,6 +119,7 @@ def correlate(
         cells=cells,
         seed=seed,
     )
+    check_labels(labels, len(sample), draws=draws)
     on_start(sample)
     with folder.claimed():
         scores = score_all(
@@ -124,6 +132,7 @@ def correlate(
             on_progress=on_progress,
         )
         found = report(sample, asked, scores, truths=truths, against=against, seed=seed)
+        found = replace(found, learned=learned(found, labels, seed=seed, draws=draws))
         _write(found, folder, paths, asked)
     return found
 
@@ -181,7 +190,7 @@ def _write(
     paths: Sequence[Path],
     estimates: Sequence[Estimate],
 ) -> None:
-    folder.write("correlate.csv", rows_csv(found.rows, Correlation))
+    folder.write("correlate.csv", rows_csv((*found.rows, *found.learned), Correlation))
     folder.write("costs.csv", rows_csv(found.costs, Cost))
     folder.write("differences.csv", rows_csv(found.differences, Difference))
     folder.write("scores.csv", scores_csv(found))
