@@ -15,10 +15,10 @@ Studies:
     data            {full, reduced} architecture x {all, few} images
     size            images of each class
     initialisation  how the weights are drawn
-    seed            the seed of weights and order
+    seed            the seed of weights and order; an order of its own for each architecture
     residual        skip connections around the cells of the reduced architecture
     shape           width and depth of the reduced architecture
-    recipe          optimizer, learning rate, schedule, batch size, epochs, precision
+    recipes         optimizer, learning rate, schedule, batch size, epochs, precision
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from motemo.objective import Objective
 from motemo.objectives.curves import EarlyAccuracy, Landscape, Speed, Tse, TseE, TseEma
 from motemo.objectives.initialisation import SCHEMES
 from motemo.objectives.mote import Mote
+from motemo.objectives.recipe import Recipe
 from motemo.registry import SPACES
 from motemo.space import Space
 
@@ -145,7 +146,12 @@ def initialisation(setup: Setup) -> list[Study]:
 
 
 def seed(setup: Setup) -> list[Study]:
-    return [Study({f"seed {seed}": replace(setup.mote, seed=seed) for seed in range(5)})]
+    seeds = {f"seed {seed}": replace(setup.mote, seed=seed) for seed in range(5)}
+    own = {
+        f"seed {seed}, own order": replace(setup.mote, seed=seed, common_order=False)
+        for seed in range(3)
+    }
+    return [Study(seeds | own)]
 
 
 def residual(setup: Setup) -> list[Study]:
@@ -173,7 +179,7 @@ def shape(setup: Setup) -> list[Study]:
     ]
 
 
-def recipe(setup: Setup) -> list[Study]:
+def recipes(setup: Setup) -> list[Study]:
     usual = setup.mote.recipe
     variants = {
         "as it is": usual,
@@ -194,7 +200,7 @@ def recipe(setup: Setup) -> list[Study]:
 
 STUDIES: dict[str, Callable[[Setup], list[Study]]] = {
     study.__name__: study
-    for study in (terms, intervals, data, size, initialisation, seed, residual, shape, recipe)
+    for study in (terms, intervals, data, size, initialisation, seed, residual, shape, recipes)
 }
 
 
@@ -272,9 +278,10 @@ def main() -> None:
 
     full = load_data(arguments.data)
     few = take(full, images_per_class=arguments.images_per_class, seed=0)
-    mote = Mote(data=few, train_device=arguments.train_device)
+    recipe = Recipe(images=None)  # the studies say how many
     if arguments.epochs:
-        mote = replace(mote, recipe=replace(mote.recipe, epochs=arguments.epochs))
+        recipe = replace(recipe, epochs=arguments.epochs)
+    mote = Mote(data=few, recipe=recipe, train_device=arguments.train_device)
     setup = Setup(data=full, few=few, mote=mote, space=SPACES.create(arguments.space))
     rows: list[dict[str, object]] = []
     for name in arguments.study or [name for name in STUDIES if name != "data"]:

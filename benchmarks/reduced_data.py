@@ -131,7 +131,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     data = make_all(arguments)
-    recipe = Recipe(epochs=arguments.epochs, batch_size=arguments.batch_size)
+    recipe = Recipe(epochs=arguments.epochs, batch_size=arguments.batch_size, images=None)
     found = correlate(
         NasBench201(),
         arguments.table,

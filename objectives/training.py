@@ -77,8 +77,10 @@ class TraceEstimate(Watchable):
         width: Scales the channels of the network; 1 leaves it as it is.
         depth: Scales its number of layers; 1 leaves it as it is.
         initialisation: How the weights are drawn; `space` leaves it to the space.
-        seed: Seed of the order of images, the same for all architectures, and, together with
-            each architecture's key, of its weights.
+        common_order: Whether all architectures see the same images in the same order, so that
+            these set none apart; else each has an order of its own.
+        seed: Seed of the order of images and, together with each architecture's key, of its
+            weights.
         retries: How often a diverged training starts again from other weights.
         train_device: torch device to train on, such as `cpu` or `cuda`.
     """
@@ -89,6 +91,7 @@ class TraceEstimate(Watchable):
     width: float = 1.0
     depth: float = 1.0
     initialisation: Initialisation = "space"
+    common_order: bool = True
     seed: int = 0
     retries: int = 3
     train_device: str = "cpu"
@@ -150,6 +153,7 @@ class TraceEstimate(Watchable):
             "width": self.width,
             "depth": self.depth,
             "initialisation": self.initialisation,
+            "common_order": self.common_order,
             "held_out": self.held_out,
             "seed": self.seed,
             "retries": self.retries,
@@ -219,14 +223,13 @@ class TraceEstimate(Watchable):
         seed = self._seed(architecture, attempt)
         return Start(
             partial(self.build, architecture, seed=seed),
-            self._order_seed,
+            self._order_seed(seed),
             partial(watch, architecture),
         )
 
-    @property
-    def _order_seed(self) -> int:
-        """Seed of the order of images: the same for all, so that it sets none apart."""
-        return derive_seed("order", self.seed)
+    def _order_seed(self, seed: int) -> int:
+        """Return the seed of the order of images, for a network with weights of `seed`."""
+        return derive_seed("order", self.seed) if self.common_order else seed
 
     def _seed(self, architecture: Architecture, attempt: int) -> int:
         return derive_seed("mote", self.seed, architecture.key, attempt)
@@ -241,7 +244,7 @@ class TraceEstimate(Watchable):
             self.build(architecture, seed=seed),
             self.data,
             recipe=self.recipe,
-            seed=self._order_seed,
+            seed=self._order_seed(seed),
             train_device=self.train_device,
             watch=watch,
             held_out=self.held_out,

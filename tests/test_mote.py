@@ -319,6 +319,7 @@ def test_identity_names_what_changes_a_value() -> None:
         {"width": 0.5},
         {"depth": 2.0},
         {"initialisation": "orthogonal"},
+        {"common_order": False},
         {"speed_cost": "flops"},
         {"recipe": Recipe(epochs=1)},
         {"calibration": PUBLISHED["darts"]},

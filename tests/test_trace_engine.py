@@ -155,11 +155,11 @@ def test_all_networks_see_the_same_images_in_the_same_order() -> None:
     estimate = Mote(data=DATA, recipe=RECIPE, terms="speed")
     estimate.evaluate([space.architecture(f'{{"width":{width}}}') for width in seen])
     assert all(map(torch.equal, seen[1], seen[64]))
-    again = replace(estimate, seed=1)
     first = seen[1]
-    seen[1] = []
-    again.evaluate([space.architecture('{"width":1}')])
-    assert not torch.equal(first[0], seen[1][0])
+    for other in (replace(estimate, seed=1), replace(estimate, common_order=False)):
+        seen[1] = []
+        other.evaluate([space.architecture('{"width":1}')])
+        assert not torch.equal(first[0], seen[1][0])
 
 
 @pytest.mark.parametrize(
