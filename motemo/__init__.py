@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from motemo.objective import Objective as Objective
     from motemo.objective import Skipped as Skipped
     from motemo.objective import Stage as Stage
+    from motemo.objectives.hybrid import Hybrid as Hybrid
     from motemo.objectives.mote import Mote as Mote
     from motemo.objectives.recipe import Recipe as Recipe
     from motemo.objectives.table import TableLookup as TableLookup
@@ -65,6 +66,7 @@ _HOMES = {
     "Front": "front",
     "FunctionSpace": "spaces.function",
     "Gene": "space",
+    "Hybrid": "objectives.hybrid",
     "ImageData": "data.dataset",
     "Latency": "hardware.latency",
     "Measurement": "objective",

@@ -58,8 +58,8 @@ def draw(
 ) -> Sample:
     """Return the first cells of a seeded permutation that are valid and have all truths.
 
-    The permutation is of all rows, so samples with growing `cells` are nested, and another truth
-    only takes away the rows that lack it.
+    The permutation is of all valid rows, so samples with growing `cells` are nested, and another
+    truth only takes away the rows that lack it.
 
     Args:
         paths: The tables, joined.
@@ -75,19 +75,14 @@ def draw(
     """
     if cells != "all" and cells < _LEAST:
         raise SettingsError(f"A correlation needs at least {_LEAST} cells; got {cells}.")
-    table = read_table(paths, columns=(*truths, *columns), space=space)
-    values = np.stack([table.columns[truth] for truth in truths])
-    known = np.asarray(np.isfinite(values).all(axis=0))
+    read = read_table(paths, columns=(*truths, *columns), space=space)
+    table = read.valid()
+    known = np.all([np.isfinite(table.columns[truth]) for truth in truths], axis=0)
     order = np.random.default_rng(derive_seed("cells", seed)).permutation(len(table))
-    chosen: list[int] = []
-    for row in order[known[order]].tolist():
-        if cells != "all" and len(chosen) == cells:
-            break
-        if table.architectures[row].invalid_reason is None:
-            chosen.append(row)
+    chosen = order[known[order]][: None if cells == "all" else cells].tolist()
     if len(chosen) < _LEAST:
         raise DataError(
-            f"{len(chosen)} of {len(table)} rows have a valid architecture and a number in "
+            f"{len(chosen)} of {len(read)} rows have a valid architecture and a number in "
             f"{', '.join(truths)}; a correlation needs at least {_LEAST}."
         )
     return Sample(
