@@ -96,6 +96,10 @@ def images_of(estimate: TraceEstimate) -> ImageData:
     return estimate.data
 
 
+def images_trained_on(estimate: TraceEstimate) -> int:
+    return min(estimate.recipe.images or len(estimate.data), len(estimate.data))
+
+
 # The two ways to train
 
 
@@ -119,9 +123,14 @@ def plain_training(estimate: TraceEstimate, cell: Architecture) -> Trained:
     """The same training and landscape, as one would write it down."""
     recipe, data, device = estimate.recipe, images_of(estimate), torch.device(estimate.train_device)
     seed = derive_seed("mote", estimate.seed, cell.key, 0)
+    order_seed = derive_seed("order", estimate.seed) if estimate.common_order else seed
     network = estimate.build(cell, seed=seed).to(device).train()
-    images = torch.from_numpy(data.images).float().div(255).to(device)
-    labels = torch.from_numpy(data.labels).to(device)
+    rows = torch.arange(len(data))
+    if images_trained_on(estimate) < len(data):
+        generator = torch.Generator().manual_seed(derive_seed("held out", order_seed))
+        rows = torch.randperm(len(data), generator=generator)[: images_trained_on(estimate)]
+    images = torch.from_numpy(data.images)[rows].float().div(255).to(device)
+    labels = torch.from_numpy(data.labels)[rows].to(device)
     if recipe.optimizer == "adam":
         optimizer: torch.optim.Optimizer = torch.optim.Adam(
             network.parameters(), lr=recipe.learning_rate, eps=recipe.adam_eps
@@ -138,7 +147,7 @@ def plain_training(estimate: TraceEstimate, cell: Architecture) -> Trained:
     )
 
     def mean_loss(name: str, n: int | None, *, fit: bool) -> float:
-        generator = torch.Generator().manual_seed(derive_seed("order", seed, name))
+        generator = torch.Generator().manual_seed(derive_seed("order", order_seed, name))
         order = torch.randperm(len(images), generator=generator)[:n].to(device)
         total = 0.0
         for batch in torch.split(order, recipe.batch_size):
@@ -295,7 +304,7 @@ def seconds_of(action: Callable[[], object], *, on_gpu: bool) -> float:
 def floor(estimate: TraceEstimate, cell: Architecture) -> tuple[float, float]:
     """Return the multiply-adds and the bytes of a training."""
     network = estimate.build(cell, seed=SEED)
-    recipe, n = estimate.recipe, len(estimate.data)
+    recipe, n = estimate.recipe, images_trained_on(estimate)
     points = recipe.landscape_intervals + 1
     fits = recipe.landscape_mode == "fit"
     fitted = n * (recipe.epochs + (points if fits else 0))

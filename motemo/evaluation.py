@@ -199,10 +199,10 @@ def _outcomes(
 
 
 def undisturbed(objective: Objective) -> AbstractContextManager[None]:
-    """Keep other processes of this host from training while something is measured here."""
+    """Keep processes of this host from training, or scoring, while one of them measures."""
     if objective.occupies_host and objective.stage is Stage.MEASURE:
         return host_lock.measuring()
-    if objective.occupies_host and objective.stage is Stage.TRAIN:
+    if objective.occupies_host and objective.stage in (Stage.PROXY, Stage.TRAIN):
         return host_lock.training()
     return nullcontext()
 

@@ -6,6 +6,26 @@ import os
 import tempfile
 from pathlib import Path
 
+from motemo.errors import OutputError
+
+
+def require_writable(path: Path) -> None:
+    """Raise unless a file can be written there; for before what takes long to compute.
+
+    Folders on the way are created.
+
+    Raises:
+        OutputError: It cannot.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise OutputError(
+            f"Cannot write {path}: {error}. Give a path in a folder that can be written."
+        ) from error
+
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a file so that a crash leaves the old one or the new one, never a part.

@@ -20,6 +20,7 @@ import numpy as np
 
 from motemo.data.dataset import ImageData
 from motemo.errors import EvaluationError, SettingsError
+from motemo.files import require_writable
 from motemo.objective import (
     Direction,
     Failure,
@@ -282,6 +283,8 @@ def _reference(hybrid: Hybrid, space: Space) -> Reference | Failure:
                 f"{hybrid.reference_size}. Use the same, or another file."
             )
         return reference
+    if path is not None:
+        require_writable(Path(path))  # before what may take minutes
     try:
         reference = hybrid.fit(space)
     except EvaluationError as error:
@@ -293,8 +296,10 @@ def _reference(hybrid: Hybrid, space: Space) -> Reference | Failure:
 
 def _positions(part: Objective, scale: Scale, measured: Measurement) -> Floats:
     """Return where `(low, value, high)` stand in the reference, higher for more accurate."""
-    places = scale.position(np.array([measured.low, measured.value, measured.high]))
-    return places if accuracy_sign(part) > 0 else 1 - places[::-1]
+    values = np.array([measured.low, measured.value, measured.high])
+    if accuracy_sign(part) > 0:
+        return scale.position(values)
+    return scale.turned().position(-values[::-1])  # 1 - position could round to 0: no logarithm
 
 
 def _part_scores(part: Objective, outcomes: Sequence[Outcome]) -> PartScores:

@@ -218,13 +218,13 @@ def _space_calibration(mote: Mote, space: Space) -> Calibration | Failure:
     for architecture in chosen.values():
         try:
             scored = mote.train(architecture)  # unwatched: constants must not depend on the study
+            if isinstance(scored, Training):
+                terms.append(mote.terms_of(architecture, scored.trace))
         except (UsageError, DeviceError):
             raise
         except Exception as error:  # noqa: BLE001  (a user's own network may raise anything)
             scored = Failure(f"{type(error).__name__}: {error}")
-        if isinstance(scored, Training):
-            terms.append(mote.terms_of(architecture, scored.trace))
-        else:
+        if not isinstance(scored, Training):
             reason = scored.reason
     if len(terms) < MIN_TERMS:
         return Failure(

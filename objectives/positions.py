@@ -69,6 +69,13 @@ class Scale:
             np.where(values > high, 1 - (1 - self.places[-1]) / (1 + over), inside),
         )
 
+    def turned(self) -> Scale:
+        """Return the scale of the negated values."""
+        return Scale(
+            tuple(-value for value in reversed(self.values)),
+            tuple(1 - place for place in reversed(self.places)),
+        )
+
     def _ends(self) -> tuple[float, float, float, float]:
         """Return both ends, and below and above them how far it is half way to 0 and to 1."""
         low, high = self.values[0], self.values[-1]

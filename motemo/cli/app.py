@@ -47,7 +47,7 @@ def main() -> None:
         fail(str(error), EXIT_FAILED)
     except OSError as error:
         fail(
-            f"{error}. What the study holds is safe: once this is mended, run the same command "
-            "again, or 'motemo front' for the files.",
+            f"{error}. What a study or a folder of scores holds is safe: once this is mended, run "
+            "the same command again, or 'motemo front' for the files of a search.",
             EXIT_FAILED,
         )

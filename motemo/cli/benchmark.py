@@ -61,7 +61,7 @@ def benchmark(
     ] = None,
     every: Annotated[
         int | None,
-        typer.Option("--every", help="Evaluations between checkpoints.  [default: a tenth]"),
+        typer.Option("--every", help="Evaluations between checkpoints.  \\[default: a tenth]"),
     ] = None,
     rescore: Annotated[
         str | None,
@@ -97,7 +97,7 @@ def benchmark(
     ] = None,
     processes: Annotated[
         int | None,
-        typer.Option("--processes", help="Runs at a time.  [default: one per core]", min=1),
+        typer.Option("--processes", help="Runs at a time.  \\[default: one per core]", min=1),
     ] = None,
     replay_mote_nas: Annotated[
         bool,

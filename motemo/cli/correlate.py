@@ -136,7 +136,7 @@ def correlate(
         int | None,
         typer.Option(
             "--processes",
-            help="Cells at a time, each on one thread.  [default: one per core; 1 on a GPU]",
+            help="Cells at a time, each on one thread.  \\[default: one per core; 1 on a GPU]",
             min=1,
         ),
     ] = None,

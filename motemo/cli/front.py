@@ -36,7 +36,7 @@ def front(
         typer.Option(
             "--out",
             help="Where to write; needed with --constraint or a storage URL.  "
-            "[default: the run's folder]",
+            "\\[default: the run's folder]",
         ),
     ] = None,
     storage: Annotated[

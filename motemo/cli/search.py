@@ -63,7 +63,7 @@ def search(
         str | None,
         typer.Option(
             "--storage",
-            help="Optuna storage URL.  [default: sqlite:///OUT/study.db; with --workers, "
+            help="Optuna storage URL.  \\[default: sqlite:///OUT/study.db; with --workers, "
             "journal:OUT/study.log]",
         ),
     ] = None,

@@ -60,7 +60,7 @@ InputShape = Annotated[
 ]
 Classes = Annotated[
     int | None,
-    typer.Option("--classes", help="Classes of the deployed network.  [default: the data's]"),
+    typer.Option("--classes", help="Classes of the deployed network.  \\[default: the data's]"),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
 Options = Annotated[

@@ -42,7 +42,7 @@ def worker(
     trials: Annotated[
         int | None,
         typer.Option(
-            "--trials", help="Completed evaluations in all.  [default: as many as searched for]"
+            "--trials", help="Completed evaluations in all.  \\[default: as many as searched for]"
         ),
     ] = None,
     lease: Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,13 +43,20 @@ class Cells:
     deciles: np.ndarray[tuple[int, ...], np.dtype[np.intp]]
 
     @classmethod
-    def of(cls, found: Correlations, *, wired: bool = True) -> Cells:
+    def of(
+        cls, found: Correlations, *, wired: bool = True, without: Collection[str] = ()
+    ) -> Cells:
         """Describe the cells of a correlation by genotype, wiring and all estimates.
+
+        Args:
+            found: The correlation.
+            wired: See `features`.
+            without: Labels of estimates that are left out, since they know the truth.
 
         Raises:
             EvaluationError: A network cannot be written as a graph.
         """
-        scores = {name: v for name, v in found.oriented.items() if name not in found.truths}
+        scores = {name: v for name, v in found.oriented.items() if name not in without}
         return cls(
             features(found.sample.cells, scores, wired=wired).values,
             found.sample.keys,
@@ -78,14 +85,15 @@ def learned(
     seed: int,
     draws: int = DEFAULT_DRAWS,
     predictor: Predictor | None = None,
+    without: Collection[str] = (),
 ) -> tuple[Correlation, ...]:
-    """Return rows `predictor(N)`, one for each truth and number of labels.
+    """Return rows `predictor(N)`, one for each truth and number of labels; see `Cells.of`.
 
     Raises:
         SettingsError: There are too few labels, or too few cells left to predict.
         EvaluationError: A network cannot be written as a graph.
     """
-    cells = Cells.of(found) if labels else None
+    cells = Cells.of(found, without=without) if labels else None
     return tuple(
         learn(
             cells,

@@ -86,7 +86,7 @@ def correlate(
         cells: Size of the sample, or `all`; samples of growing size are nested.
         against: Labels of estimates that the others are compared with, pairwise.
         labels: Numbers of true accuracies that a predictor learns from, with all estimates among
-            its features; each adds the rows `predictor(N)`.
+            its features but those that hold a truth; each adds the rows `predictor(N)`.
         draws: Draws of these labels that the figures of `predictor(N)` are averaged over.
         seed: Seed of the sample and of the bootstrap.
         processes: Scores so many at a time, each in a process on one thread; None: one per core.
@@ -132,7 +132,8 @@ def correlate(
             on_progress=on_progress,
         )
         found = report(sample, asked, scores, truths=truths, against=against, seed=seed)
-        found = replace(found, learned=learned(found, labels, seed=seed, draws=draws))
+        rows = learned(found, labels, seed=seed, draws=draws, without=_knowing(truths, asked))
+        found = replace(found, learned=rows)
         _write(found, folder, paths, asked)
     return found
 
@@ -160,6 +161,14 @@ def _check_labels(
                 f"Cannot compare with {other!r}: give one of the estimates, and each once. "
                 f"Estimates: {', '.join(labels)}."
             )
+
+
+def _knowing(truths: Sequence[str], estimates: Sequence[Estimate]) -> set[str]:
+    """Return the labels of estimates that hold true accuracies: no feature for a predictor."""
+    columns = {e.label for e in estimates if isinstance(e, Column) and e.column in truths}
+    return columns | {
+        e.label for e in estimates if isinstance(e, MeanRank) and columns.intersection(e.members)
+    }
 
 
 def _distinct(estimates: Sequence[Estimate]) -> tuple[Scored, ...]:

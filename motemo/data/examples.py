@@ -7,9 +7,10 @@ regression, segmentation or sequences are the user's own (`Examples`, `Examples.
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import TypeAlias
 
 import torch
@@ -35,8 +36,9 @@ class Examples:
         loss: Mean loss of outputs and targets.
         outputs: What `Space.build` is told as its number of classes, such as 1 for a regression
             of one number.
-        loss_name: Stands for the loss in the identity; by default its qualified name. Give one if
-            two losses of the same name differ, in their options or their code.
+        loss_name: Stands for the loss in the identity; by default its qualified name, with the
+            options that a module of torch shows. Give one if two losses of the same name differ,
+            in their options or their code.
 
     Raises:
         DataError: There are fewer than two examples, or not as many targets as inputs.
@@ -98,7 +100,10 @@ class Examples:
         return len(self.inputs)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Examples) and self.identity() == other.identity()
+        if not isinstance(other, Examples):
+            return False
+        # Names do not tell two lambdas apart, so in one process the functions count, too.
+        return self.loss == other.loss and self.identity() == other.identity()
 
     def __hash__(self) -> int:
         return hash(self.sha256)
@@ -118,12 +123,11 @@ class Examples:
 
     def identity(self) -> dict[str, Json]:
         """Name, shape, outputs, loss and digest."""
-        named = f"{self.loss.__module__}.{self.loss.__qualname__}" if not self.loss_name else ""
         return {
             "name": self.name,
             "shape": list(self.inputs.shape),
             "outputs": self.outputs,
-            "loss": self.loss_name or named,
+            "loss": self.loss_name or _name_of(self.loss),
             "sha256": self.sha256,
         }
 
@@ -137,6 +141,16 @@ class Examples:
             outputs=self.outputs,
             loss_name=self.loss_name,
         )
+
+
+def _name_of(loss: Loss) -> str:
+    """Return what a loss is called: a function by its name, a module by what it prints."""
+    if isinstance(loss, torch.nn.Module):
+        return f"{type(loss).__module__}.{loss!r}"
+    named = loss.func if isinstance(loss, partial) else loss
+    owner = named if inspect.isroutine(named) else type(named)
+    options = f"{loss.args}{loss.keywords}" if isinstance(loss, partial) else ""
+    return f"{owner.__module__}.{owner.__qualname__}{options}"
 
 
 @lru_cache(maxsize=4)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from motemo.errors import DataError, OutputError
-from motemo.files import write_atomically
+from motemo.files import require_writable, write_atomically
 from motemo.reduction.held_out import HeldOut
 from motemo.reduction.reduce import Reduced
 from motemo.space import Json
@@ -25,12 +25,15 @@ _PROVENANCE = "provenance"
 def check_output(path: str | Path, *, force: bool) -> Path:
     """Check that a reduced data set can be written there, before anything is computed.
 
+    Folders on the way are created.
+
     Args:
         path: Where to.
         force: Whether a file that is there may be replaced.
 
     Raises:
-        OutputError: The path does not end in `.npz`, is a folder, or is there already.
+        OutputError: The path does not end in `.npz`, is a folder, is there already, or its folder
+            cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() != ".npz":
@@ -39,6 +42,7 @@ def check_output(path: str | Path, *, force: bool) -> Path:
         raise OutputError(f"{path}: is a folder. Give the path of a file.")
     if path.exists() and not force:
         raise OutputError(f"{path}: is there already. Give another path, or --force to replace it.")
+    require_writable(path)
     return path
 
 
