@@ -13,6 +13,10 @@ from threading import Thread
 import pytest
 
 from motemo import host_lock
+from motemo.data.digits import load_digits
+from motemo.data.pipeline import take
+from motemo.evaluation import undisturbed
+from motemo.objectives.proxies.synflow import SynFlow
 
 pytest.importorskip("fcntl")
 
@@ -92,6 +96,17 @@ def test_measuring_waits_for_training_and_goes_first(trainer: Holder, folder: Pa
     finally:
         second.process.kill()
         second.process.communicate()
+
+
+def test_scores_of_untrained_networks_do_not_disturb_measuring_either(folder: Path) -> None:
+    done: list[str] = []
+    proxy = SynFlow(data=take(load_digits(), classes=2, images_per_class=2))
+    with undisturbed(proxy):
+        measuring = _measure(done)
+        measuring.join(0.2)
+        assert not done
+    measuring.join()
+    assert done == ["measured"]
 
 
 def test_the_lock_of_a_killed_process_is_free(trainer: Holder) -> None:

@@ -18,13 +18,20 @@ from torch import nn
 
 import motemo
 from motemo.data.pipeline import load_data
-from motemo.errors import DataError, SettingsError
+from motemo.errors import DataError, OutputError, SettingsError
 from motemo.objective import Direction, Failure, Measurement, Outcome, Stage, evaluate_each
 from motemo.objectives.curves import Tse, TseE
 from motemo.objectives.hybrid import Hybrid, score_parts
 from motemo.objectives.positions import Scale, combine
 from motemo.objectives.recipe import Recipe
-from motemo.objectives.reference import Reference, random_sample
+from motemo.objectives.reference import (
+    PartScores,
+    Reference,
+    described,
+    digest,
+    random_sample,
+    space_digest,
+)
 from motemo.registry import OBJECTIVES
 
 CHOICES = tuple(range(6))
@@ -168,6 +175,31 @@ def test_part_without_a_finite_value_fails_by_name(bad: float) -> None:
     good, failed = Hybrid(parts=parts, reference_size=36).evaluate([at(1, 2), at(1, 3)])
     assert isinstance(good, Measurement)
     assert failed == Failure(f"the part 'y': the value is {bad}")
+
+
+def test_a_minimised_part_far_beyond_the_reference_stays_finite() -> None:
+    part = replace(X, direction=Direction.MINIMIZE, through=lambda x: 1e300 ** (x / 5) if x else 0)
+    reference = Reference(
+        space=space_digest(GRID),
+        seed=0,
+        size=3,
+        architectures=("a", "b", "c"),
+        parts=(PartScores("x", digest(described(part)), (0.0, 1.0, 2.0)),),
+    )
+    good, bad, worst = (
+        value(o)
+        for o in Hybrid(parts=(part,), reference=reference).evaluate([at(0, 0), at(4, 0), at(5, 0)])
+    )
+    assert good > bad > worst > -math.inf
+
+
+def test_a_reference_that_cannot_be_written_is_not_scored(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    x = replace(X, calls=Counter())
+    hybrid = Hybrid(parts=(x,), reference=str(tmp_path / "file" / "reference.json"))
+    with pytest.raises(OutputError, match="Cannot write"):
+        hybrid.evaluate([at(0, 0)])
+    assert x.calls.total() == 1  # the architecture itself
 
 
 def test_reference_without_values_fails_by_name() -> None:

@@ -293,6 +293,30 @@ def test_correlate_adds_rows_of_predictors(tmp_path: Path) -> None:
         run([25])
 
 
+def test_predictors_do_not_see_what_they_are_to_predict(tmp_path: Path) -> None:
+    genes = (motemo.Gene("name", tuple(range(60))),)
+    space = motemo.FunctionSpace(name="names", genes=genes, build_network=_alike)
+    luck = np.random.default_rng(0).normal(size=60)
+    table = tmp_path / "cells.csv"
+    lines = [f"'{space.write({'name': n})}',{luck[n]}" for n in range(60)]
+    table.write_text("arch,luck\n" + "\n".join(lines).replace('"', '""').replace("'", '"'))
+    found = motemo.correlate(
+        space,
+        table,
+        truths=["luck"],
+        estimates=["truth=column:luck", "both=rank(truth,flops)", motemo.Flops()],
+        out=tmp_path / "out",
+        labels=[30],
+        draws=4,
+    )
+    assert found.row("truth", "luck").tau == 1
+    assert not abs(found.row("predictor(30)", "luck").tau) > 0.4
+
+
+def _alike(values: Any, shape: tuple[int, int, int], classes: int) -> nn.Module:
+    return _wide({"width": 2}, shape, classes)
+
+
 def _wide(values: Any, shape: tuple[int, int, int], classes: int) -> nn.Module:
     width = values["width"]
     layers = (nn.Conv2d(shape[0], width, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())

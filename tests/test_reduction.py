@@ -22,7 +22,7 @@ from motemo.errors import DataError, EvaluationError, OutputError, SettingsError
 from motemo.reduction import selection
 from motemo.reduction.encoder import FORMS, encode
 from motemo.reduction.encoders import encoder_by_name
-from motemo.reduction.file import read_provenance, write_reduced
+from motemo.reduction.file import check_output, read_provenance, write_reduced
 from motemo.reduction.held_out import load_held_out
 from motemo.reduction.onnx_encoder import OnnxEncoder
 from motemo.reduction.pixel_statistics import PixelStatistics
@@ -454,6 +454,12 @@ def test_written_file_is_read_by_a_search(tmp_path: Path, mean_colour: OnnxEncod
     assert provenance["source"] == data.identity()
     assert provenance["encoder"] == mean_colour.identity()
     assert (provenance["images"], provenance["test_images"]) == (24, 3)
+
+
+def test_where_nothing_can_be_written_is_found_out_first(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="Cannot write"):
+        check_output(tmp_path / "file" / "rd.npz", force=False)
 
 
 def test_existing_file_is_replaced_only_by_force(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from motemo.data.digits import load_digits
 from motemo.data.examples import Examples, image_examples
 from motemo.data.pipeline import take
 from motemo.errors import DataError, SettingsError
-from motemo.objective import Measurement, Skipped
+from motemo.objective import Failure, Measurement, Skipped
+from motemo.objectives.calibration import PUBLISHED
 from motemo.objectives.curves import EarlyAccuracy, Landscape, Speed, Tse, TseE, TseEma
 from motemo.objectives.fast_modules import SameAvgPool, TiledAvgPool, accelerate
 from motemo.objectives.initialisation import SCHEMES, initialise
@@ -392,3 +393,42 @@ def test_examples_are_known_by_their_content() -> None:
     assert one.identity() != two.identity()
     assert one.take(torch.tensor([0, 1, 2])) == one
     assert replace(one, loss=nn.functional.l1_loss).identity() != one.identity()
+
+
+def test_losses_are_known_by_name_and_options() -> None:
+    def identity(loss: Callable[..., torch.Tensor]) -> object:
+        return examples(loss).identity()["loss"]
+
+    def examples(loss: Callable[..., torch.Tensor]) -> Examples:
+        x = torch.zeros(3, 1)
+        return Examples(name="a", inputs=x, targets=x, loss=loss, outputs=1)
+
+    assert identity(nn.functional.mse_loss) == "torch.nn.functional.mse_loss"
+    assert identity(nn.MSELoss()) == identity(nn.MSELoss())
+    steep, flat = (partial(nn.functional.huber_loss, delta=delta) for delta in (2.0, 1.0))
+    different = [nn.MSELoss(), nn.L1Loss(), nn.CrossEntropyLoss(label_smoothing=0.1)]
+    assert len({str(identity(loss)) for loss in (*different, steep, flat)}) == 5
+    # lambdas share a name, but what one process keeps of the one is not given to the other
+    assert examples(lambda a, b: (a - b).abs().mean()) != examples(lambda a, b: (a * b).mean())
+
+
+def test_a_loss_below_zero_fails_with_the_reason() -> None:
+    def build(chosen: Mapping[str, Choice], shape: Shape, outputs: int) -> nn.Module:
+        return nn.Linear(shape[0], outputs)
+
+    x = torch.rand(16, 2, generator=torch.Generator().manual_seed(0))
+    for calibration in (None, PUBLISHED["nasbench201"]):
+        estimate = Mote(
+            data=Examples(
+                name="a",
+                inputs=x,
+                targets=x[:, :1],
+                loss=lambda a, b: nn.functional.mse_loss(a, b) - 5,
+                outputs=1,
+            ),
+            recipe=replace(RECIPE, epochs=1),
+            calibration=calibration,
+        )
+        (outcome,) = estimate.evaluate([_space(build).architecture('{"width":1}')])
+        assert isinstance(outcome, Failure)
+        assert "a loss is -" in outcome.reason

@@ -43,9 +43,7 @@ class Cells:
     deciles: np.ndarray[tuple[int, ...], np.dtype[np.intp]]
 
     @classmethod
-    def of(
-        cls, found: Correlations, *, wired: bool = True, without: Collection[str] = ()
-    ) -> Cells:
+    def of(cls, found: Correlations, *, wired: bool = True, without: Collection[str] = ()) -> Cells:
         """Describe the cells of a correlation by genotype, wiring and all estimates.
 
         Args:

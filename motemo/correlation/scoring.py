@@ -116,22 +116,22 @@ def _tasks(
     for start in range(0, len(keys), batch_size):
         batch = keys[start : start + batch_size]
         for group in groups.values():
-            alone = len(group) == 1 and group[0].objective.batched
-            for part in [batch] if alone else [(key,) for key in batch]:
+            together = all(estimate.objective.batched for estimate in group)
+            for part in [batch] if together else [(key,) for key in batch]:
                 yield from _missing(part, group, known)
 
 
 def _missing(
     keys: Sequence[str], group: Sequence[Scored], known: Mapping[tuple[str, str], Score]
 ) -> Iterator[Task]:
-    if len(keys) > 1:
-        left = tuple(key for key in keys if (key, group[0].identity) not in known)
-        if left:
-            yield Task(left, (group[0].identity,))
-        return
-    identities = tuple(e.identity for e in group if (keys[0], e.identity) not in known)
-    if identities:
-        yield Task(tuple(keys), identities)
+    """Yield what the group lacks: networks that lack the same estimates together."""
+    lacking: dict[tuple[str, ...], list[str]] = {}
+    for key in keys:
+        identities = tuple(e.identity for e in group if (key, e.identity) not in known)
+        if identities:
+            lacking.setdefault(identities, []).append(key)
+    for identities, left in lacking.items():
+        yield Task(tuple(left), identities)
 
 
 def _done(job: Job, tasks: Sequence[Task], processes: int) -> Iterator[list[Score]]:
@@ -189,63 +189,48 @@ def score(job: Job, task: Task) -> list[Score]:
     estimates = [e for e in job.estimates if e.identity in task.identities]
     networks = [job.space.architecture(key) for key in task.keys]
     with undisturbed(estimates[0].objective):
-        if estimates[0].training is not None and len(estimates) > 1:
-            found = _score_by_one_training(estimates, networks[0])
-        else:
+        if len(estimates) == 1:
             found = _score_alone(estimates[0], networks)
+        else:  # they have a training in common
+            found = _score_by_one_training(estimates, networks)
     return found if job.records else [replace(one, record={}) for one in found]
 
 
 def _score_alone(estimate: Scored, networks: Sequence[Architecture]) -> list[Score]:
     clock = _Clock()
     outcomes = estimate.objective.evaluate(networks)
-    seconds, cpu_seconds = clock.read()
+    cost = clock.share(len(networks))
     if len(outcomes) != len(networks):
         raise SettingsError(
             f"The objective {estimate.label!r} returned {len(outcomes)} outcomes for "
             f"{len(networks)} architectures; it must return one each, in order."
         )
-    share = len(networks)
     return [
-        _score(estimate, network, outcome, (seconds / share, cpu_seconds / share))
+        _score(estimate, network, outcome, cost)
         for network, outcome in zip(networks, outcomes, strict=True)
     ]
 
 
-def _score_by_one_training(estimates: Sequence[Scored], network: Architecture) -> list[Score]:
-    trained: list[Training | Failure | Skipped] = []
+def _score_by_one_training(
+    estimates: Sequence[Scored], networks: Sequence[Architecture]
+) -> list[Score]:
+    objectives = [e.objective for e in estimates if isinstance(e.objective, TraceEstimate)]
+    clock = _Clock()
+    trainings = objectives[0].train_all(networks)
+    training_cost = clock.share(len(networks))
     found = []
-    training_cost = (0.0, 0.0)
-    for estimate in estimates:
-        objective = estimate.objective
-        if not isinstance(objective, TraceEstimate):  # only these have a training to share
-            raise TypeError(estimate.label)
-        if not trained:
+    for network, training in zip(networks, trainings, strict=True):
+        for estimate, objective in zip(estimates, objectives, strict=True):
             clock = _Clock()
-            failed = evaluate_each([network], partial(_train, objective, trained))
-            trained = trained or [f for f in failed if isinstance(f, Failure)]
-            training_cost = clock.read()
-        clock = _Clock()
-        training = trained[0]
-        outcome: Outcome = (
-            evaluate_each([network], partial(objective.judge, training=training))[0]
-            if isinstance(training, Training)
-            else training
-        )
-        seconds, cpu_seconds = clock.read()
-        cost = (seconds + training_cost[0], cpu_seconds + training_cost[1])
-        found.append(_score(estimate, network, outcome, cost, training_cost))
+            outcome: Outcome = (
+                evaluate_each([network], partial(objective.judge, training=training))[0]
+                if isinstance(training, Training)
+                else training
+            )
+            seconds, cpu_seconds = clock.share(1)
+            cost = (seconds + training_cost[0], cpu_seconds + training_cost[1])
+            found.append(_score(estimate, network, outcome, cost, training_cost))
     return found
-
-
-def _train(
-    objective: TraceEstimate,
-    trained: list[Training | Failure | Skipped],
-    network: Architecture,
-) -> Outcome:
-    """Train, and put the training into the list; what it raises is left to the caller."""
-    trained.append(objective.train(network))
-    return Skipped("trained")
 
 
 def _score(
@@ -282,10 +267,10 @@ class _Clock:
     def __init__(self) -> None:
         self._begun = self._now()
 
-    def read(self) -> tuple[float, float]:
-        """Return both, in seconds."""
+    def share(self, n: int) -> tuple[float, float]:
+        """Return both, in seconds, divided by n."""
         now = self._now()
-        return now[0] - self._begun[0], now[1] - self._begun[1]
+        return (now[0] - self._begun[0]) / n, (now[1] - self._begun[1]) / n
 
     @staticmethod
     def _now() -> tuple[float, float]:
