@@ -228,10 +228,6 @@ def run(name: str, setup: Setup, arguments: argparse.Namespace) -> list[dict[str
     return rows
 
 
-def _show_progress(name: str, done: int, wanted: int) -> None:
-    print(f"\r{name}: {done}/{wanted}", end="", flush=True)
-
-
 def _rows(found: Correlations, labels: list[str]) -> list[dict[str, object]]:
     differences = {(row.estimate, row.truth): row for row in found.differences}
     rows: list[dict[str, object]] = []
@@ -291,7 +287,7 @@ def main() -> None:
     if arguments.results:
         stored = {
             "date": datetime.now(UTC).date().isoformat(),
-            "host": host_identity(),
+            "host": {k: v for k, v in host_identity().items() if k != "host"},
             "versions": {package: metadata.version(package) for package in ("motemo", "torch")},
             "space": arguments.space,
             "data": few.identity(),

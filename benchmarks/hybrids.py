@@ -47,10 +47,14 @@ PREDICTORS: dict[str, Predictor] = {"trees": Trees(), "process": Process(), "ave
 
 @dataclass(frozen=True)
 class Scores:
-    """What a folder holds, of the cells that all estimates could score."""
+    """What a folder holds, of the cells that all estimates could score.
+
+    Predictors see what is `computed`: a column of the table may tell the truth.
+    """
 
     cells: list[Architecture]
     estimates: dict[str, Floats]
+    computed: dict[str, Floats]
     truths: dict[str, Floats]
 
 
@@ -62,13 +66,18 @@ def read(folder: Path, lower: Iterable[str]) -> Scores:
     rows = {a.genotype: i for i, a in enumerate(table.architectures)}
     frame = pd.read_csv(folder / "scores.csv", dtype={"arch": str}).dropna()
     places = [rows[genotype] for genotype in frame["arch"]]
+    estimates = {
+        name: frame[name].to_numpy(dtype=np.float64) * (-1 if name in lower else 1)
+        for name in frame.columns
+        if name != "arch"
+    }
+    kinds = settings["estimates"]  # a list has the members of a mean rank
+    given = {name for name, kind in kinds.items() if str(kind).startswith("column:")}
+    given |= {n for n, kind in kinds.items() if isinstance(kind, list) and given & {*kind}}
     return Scores(
         [table.architectures[place] for place in places],
-        {
-            name: frame[name].to_numpy(dtype=np.float64) * (-1 if name in lower else 1)
-            for name in frame.columns
-            if name != "arch"
-        },
+        estimates,
+        {name: values for name, values in estimates.items() if name not in given},
         {truth: table.columns[truth][places] for truth in settings["truths"]},
     )
 
@@ -112,7 +121,7 @@ def predictors(
     of_kind = {
         "genes": features(scores.cells, wired=False),
         "genes+wiring": features(scores.cells),
-        "genes+wiring+scores": features(scores.cells, scores.estimates),
+        "genes+wiring+scores": features(scores.cells, scores.computed),
     }
     whole = of_kind["genes+wiring+scores"].values
     for truth, true in scores.truths.items():

@@ -176,6 +176,12 @@ OBJECTIVES = Registry(
             "mean position by MOTE, cheap proxies and multiply-adds; no labels (higher is better)",
         ),
         Entry(
+            "hybrid_quick",
+            "motemo.objectives.hybrid:Hybrid.quick",
+            "the same without MOTE: no training (higher is better)",
+            ("quick",),
+        ),
+        Entry(
             "landscape",
             "motemo.objectives.curves:Landscape",
             "the landscape term of MOTE alone (higher is better)",
@@ -209,7 +215,7 @@ OBJECTIVES = Registry(
             "naswot",
             "motemo.objectives.proxies.naswot:Naswot",
             "log-determinant of the activation codes' kernel, no training (higher is better)",
-            ("nwot", "quick"),
+            ("nwot",),
         ),
         Entry(
             "synflow",

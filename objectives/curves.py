@@ -157,6 +157,12 @@ class EarlyAccuracy(_Curve):
         super().__post_init__()
         if not 0 < self.share < 1:
             raise SettingsError(f"early_accuracy needs a share in (0, 1); got {self.share}.")
+        held_out = round(self.share * len(self.data))
+        if not 1 <= held_out <= len(self.data) - 2:
+            raise SettingsError(
+                f"early_accuracy needs at least 1 image to hold out and 2 to train on; a share of "
+                f"{self.share} holds out {held_out} of {len(self.data)}. Give another share."
+            )
 
     @property
     def held_out(self) -> float:

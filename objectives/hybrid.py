@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -52,7 +52,8 @@ from motemo.objectives.training import TraceEstimate, Training
 from motemo.registry import OBJECTIVES
 from motemo.space import Architecture, Json, Shape, Space
 
-DEFAULT_PARTS = ("mote", "naswot", "jacob_cov", "flops")
+QUICK_PARTS = ("naswot", "jacob_cov", "flops")
+DEFAULT_PARTS = ("mote", *QUICK_PARTS)
 DEFAULT_SIZE = 32
 _STAGES = tuple(Stage)
 _SHARED = ("data", "train_device")
@@ -147,6 +148,27 @@ class Hybrid(Objective):
         created = tuple(OBJECTIVES.create(name, offered=offered) for name in parts)
         return cls(parts=created, seed=seed)
 
+    @classmethod
+    def quick(
+        cls,
+        data: ImageData,
+        *,
+        input_shape: Shape = (3, 32, 32),
+        classes: int = 10,
+        seed: int = 0,
+        train_device: str = "cpu",
+    ) -> Hybrid:
+        """Return the hybrid of the default parts that do not train; for the arguments see `of`."""
+        hybrid = cls.of(
+            data,
+            parts=QUICK_PARTS,
+            input_shape=input_shape,
+            classes=classes,
+            seed=seed,
+            train_device=train_device,
+        )
+        return replace(hybrid, name="hybrid_quick")
+
     def identity(self) -> dict[str, Json]:
         """Parts, combination and reference."""
         of_parts = {part.name: described(part) for part in self.parts}
@@ -237,25 +259,14 @@ def score_parts(
 def _by_one_training(
     parts: Sequence[TraceEstimate], architectures: Sequence[Architecture]
 ) -> dict[str, list[Outcome]]:
+    together = all(part.batched for part in parts)
     found: dict[str, list[Outcome]] = {part.name: [] for part in parts}
-    for architecture in architectures:
-        trained: list[Training | Failure | Skipped] = []
-        failed = evaluate_each([architecture], partial(_train, parts[0], trained))
+    for group in [architectures] if together else [[one] for one in architectures]:
+        trained = parts[0].train_all(group)
         for part in parts:
-            found[part.name] += (
-                evaluate_each([architecture], partial(_judge, part, trained[0]))
-                if trained
-                else failed
-            )
+            for architecture, training in zip(group, trained, strict=True):
+                found[part.name] += evaluate_each([architecture], partial(_judge, part, training))
     return found
-
-
-def _train(
-    part: TraceEstimate, trained: list[Training | Failure | Skipped], architecture: Architecture
-) -> Outcome:
-    """Train, and put the training into the list; what it raises is left to the caller."""
-    trained.append(part.train(architecture))
-    return Skipped("trained")
 
 
 def _judge(

@@ -22,6 +22,7 @@ Where the default deviates from the reference, and why:
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import stdev
@@ -43,6 +44,8 @@ from motemo.seeds import derive_seed
 from motemo.space import Architecture, Json, Shape, Space
 from motemo.spaces.function import FunctionSpace
 from motemo.spaces.nasbench201 import NasBench201
+
+_logger = logging.getLogger(__name__)
 
 SpeedCost: TypeAlias = Literal["none", "flops", "seconds"]
 
@@ -213,6 +216,7 @@ def _space_calibration(mote: Mote, space: Space) -> Calibration | Failure:
         architecture = space.sample(rng)
         if architecture.invalid_reason is None:
             chosen.setdefault(architecture.key, architecture.canonical)
+    _logger.info("%s: calibrating on %d random architectures", mote.name, len(chosen))
     terms: list[Terms] = []
     reason = "the space has no more"
     for architecture in chosen.values():

@@ -37,13 +37,14 @@ Row: TypeAlias = Mapping[str, str]
 
 
 def store(run: Path, name: str) -> None:
-    """Keep the results of a run; paths of this machine stay out."""
+    """Keep the results of a run; paths and name of this machine stay out."""
     folder = RESULTS / "estimates" / name
     folder.mkdir(parents=True, exist_ok=True)
     for file in KEPT:
         (folder / file).write_bytes((run / file).read_bytes())
     settings = json.loads((run / "settings.json").read_text())
     settings["tables"] = [Path(table).name for table in settings["tables"]]
+    del settings["host"]["host"]  # the name of this machine is nobody's business
     (folder / "settings.json").write_text(json.dumps(settings, indent=1) + "\n")
 
 
@@ -62,7 +63,8 @@ def correlate_table(name: str) -> str:
     truths = list(dict.fromkeys(row["truth"] for row in rows))
     by = {(row["estimate"], row["truth"]): row for row in rows}
     first = truths[0]
-    order = sorted({row["estimate"] for row in rows}, key=lambda e: -_number(by[e, first]["tau"]))
+    estimates = dict.fromkeys(row["estimate"] for row in rows)  # ties stay as stored
+    order = sorted(estimates, key=lambda e: -_number(by[e, first]["tau"]))
     header = ["estimate", "n", "CPU s", *(f"tau, {truth}" for truth in truths)]
     header += [f"in FLOPs deciles, {first}", f"in the top tenth, {first}"]
     table = [

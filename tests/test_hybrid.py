@@ -318,3 +318,11 @@ def test_registered_hybrid_takes_its_parts_by_name() -> None:
     assert hybrid.seed == hybrid.parts[0].seed == 3
     assert hybrid.stage is Stage.PROXY
     assert OBJECTIVES.create("hybrid", offered={"data": data}).stage is Stage.TRAIN
+
+
+def test_the_quick_hybrid_trains_nothing() -> None:
+    data = load_data("digits", images_per_class=2)
+    quick = OBJECTIVES.create("quick", offered={"data": data})
+    assert (quick.name, quick.stage) == ("hybrid_quick", Stage.PROXY)
+    assert {part.name for part in quick.parts} == {"naswot", "jacob_cov", "flops"}
+    assert Hybrid.of(data).stage is Stage.TRAIN

@@ -277,6 +277,8 @@ def test_curves_refuse() -> None:
         lambda: TseE(data=DATA, last=0),
         lambda: TseEma(data=DATA, decay=1.0),
         lambda: EarlyAccuracy(data=DATA, share=1.0),
+        lambda: EarlyAccuracy(data=DATA, share=0.001),
+        lambda: EarlyAccuracy(data=DATA, share=0.999),
         lambda: Landscape(data=DATA, every=3),
     ):
         with pytest.raises(SettingsError, match=r"tse_e|tse_ema|early_accuracy|landscape"):

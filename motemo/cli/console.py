@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import TYPE_CHECKING
 
@@ -14,10 +15,27 @@ if TYPE_CHECKING:
 out_console = Console(emoji=False)
 err_console = Console(stderr=True, emoji=False)
 
+_PREPARING = ("motemo.objectives.hybrid", "motemo.objectives.mote")
+"""Modules that say when they score a reference, or fit constants to a space."""
+
 
 def note(text: str) -> None:
     """Say what was done, on standard error."""
     err_console.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
+
+
+def show_preparations() -> None:
+    """Say when an objective prepares itself, which can take minutes before the first result."""
+    for name in _PREPARING:
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.INFO)
+        if not any(isinstance(handler, _Notes) for handler in logger.handlers):
+            logger.addHandler(_Notes())
+
+
+class _Notes(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        note(record.getMessage())
 
 
 def show(front: Front) -> None:

@@ -14,7 +14,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from motemo.cli.console import err_console, note, out_console
+from motemo.cli.console import err_console, note, out_console, show_preparations
 from motemo.cli.settings import (
     Classes,
     DataClasses,
@@ -106,8 +106,9 @@ def correlate(
         list[int] | None,
         typer.Option(
             "--labels",
-            help="Learn from the true accuracies of so many cells, with all estimates among the "
-            "features, and rank the others: adds predictor(N). Repeat it.",
+            help="Learn from the true accuracies of so many cells, with all estimates but "
+            "columns of the table among the features, and rank the others: adds predictor(N). "
+            "Repeat it.",
         ),
     ] = None,
     cells: Annotated[
@@ -178,6 +179,8 @@ def correlate(
         )
     from motemo.correlation.run import correlate as run
 
+    if not quiet:
+        show_preparations()
     estimates = _estimates(
         estimate or [],
         option or [],

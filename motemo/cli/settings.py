@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from motemo.cli.console import show_preparations
 from motemo.errors import SettingsError
 from motemo.registry import DEVICES, OBJECTIVES
 
@@ -103,6 +104,7 @@ def create_objectives(
     """Create objectives by name; each takes from what is offered what it has a field for."""
     from motemo.options import parse_option, with_option
 
+    show_preparations()
     created: dict[str, Objective] = {}
     for name in names:
         if name in created:

@@ -49,7 +49,7 @@ class Cells:
         Args:
             found: The correlation.
             wired: See `features`.
-            without: Labels of estimates that are left out, since they know the truth.
+            without: Labels of estimates that are left out, since they may tell the truth.
 
         Raises:
             EvaluationError: A network cannot be written as a graph.

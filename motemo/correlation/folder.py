@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from motemo.correlation.scores import ScoreFile
 from motemo.errors import OutputError, SettingsError
-from motemo.files import write_atomically
+from motemo.files import require_writable, write_atomically
 from motemo.space import Json
 
 SETTINGS = "settings.json"
@@ -73,9 +73,9 @@ class CorrelationFolder:
         """Mark the folder as this correlation's, and keep other processes out of it.
 
         Raises:
-            OutputError: Another process is at work in it.
+            OutputError: Another process is at work in it, or it cannot be written.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        require_writable(self.path / SETTINGS)
         try:
             with FileLock(self.path / ".lock", timeout=0):
                 if not (self.path / SETTINGS).exists():

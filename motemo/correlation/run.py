@@ -86,7 +86,7 @@ def correlate(
         cells: Size of the sample, or `all`; samples of growing size are nested.
         against: Labels of estimates that the others are compared with, pairwise.
         labels: Numbers of true accuracies that a predictor learns from, with all estimates among
-            its features but those that hold a truth; each adds the rows `predictor(N)`.
+            its features but what is read from the table; each adds the rows `predictor(N)`.
         draws: Draws of these labels that the figures of `predictor(N)` are averaged over.
         seed: Seed of the sample and of the bootstrap.
         processes: Scores so many at a time, each in a process on one thread; None: one per core.
@@ -132,9 +132,11 @@ def correlate(
             on_progress=on_progress,
         )
         found = report(sample, asked, scores, truths=truths, against=against, seed=seed)
-        rows = learned(found, labels, seed=seed, draws=draws, without=_knowing(truths, asked))
-        found = replace(found, learned=rows)
         _write(found, folder, paths, asked)
+        if labels:  # may fail, on networks that cannot be described: the rest is written by then
+            rows = learned(found, labels, seed=seed, draws=draws, without=_read_from_table(asked))
+            found = replace(found, learned=rows)
+            _write(found, folder, paths, asked)
     return found
 
 
@@ -163,9 +165,12 @@ def _check_labels(
             )
 
 
-def _knowing(truths: Sequence[str], estimates: Sequence[Estimate]) -> set[str]:
-    """Return the labels of estimates that hold true accuracies: no feature for a predictor."""
-    columns = {e.label for e in estimates if isinstance(e, Column) and e.column in truths}
+def _read_from_table(estimates: Sequence[Estimate]) -> set[str]:
+    """Return the labels of what holds columns of the table: no features, they may tell the truth.
+
+    A truth under another name, its value of another epoch, or what others have computed.
+    """
+    columns = {e.label for e in estimates if isinstance(e, Column)}
     return columns | {
         e.label for e in estimates if isinstance(e, MeanRank) and columns.intersection(e.members)
     }
