@@ -17,6 +17,8 @@ def list_names() -> None:
     table.add_column("what it is")
     for registry in (SPACES, OBJECTIVES, SAMPLERS, DEVICES):
         for number, entry in enumerate(registry):
-            table.add_row("" if number else registry.kind, entry.name, escape(entry.summary))
+            also = f"; also called {', '.join(entry.aliases)}" if entry.aliases else ""
+            kind = "" if number else registry.kind
+            table.add_row(kind, entry.name, escape(entry.summary + also))
         table.add_section()
     out_console.print(table)
