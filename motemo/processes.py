@@ -6,11 +6,16 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from typing import TypeVar
 
 from motemo.allocator import keep_freed_memory
+from motemo.errors import EvaluationError
+
+T = TypeVar("T")
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -55,6 +60,27 @@ def worker_pool(
                     process.terminate()
             raise
         pool.shutdown()
+
+
+def as_finished(futures: Sequence[Future[T]], *, of: str, kept: str) -> Iterator[T]:
+    """Yield the result of each as it is there.
+
+    Args:
+        futures: What a pool was asked for.
+        of: What they are a part of, for messages.
+        kept: What is not lost if a process dies, for messages.
+
+    Raises:
+        EvaluationError: A process died.
+    """
+    try:
+        for future in as_completed(futures):
+            yield future.result()
+    except BrokenProcessPool as error:
+        raise EvaluationError(
+            f"A process of the {of} died, perhaps for want of memory. {kept} are kept: run the "
+            "same command again, with fewer --processes."
+        ) from error
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from dead_branch import DeadBranch
 from numpy.typing import NDArray
 from scipy.special import softmax
 from scipy.stats import spearmanr
@@ -283,23 +284,10 @@ def test_l2_norm_adds_up_layers_and_leaves_out_biases_and_repetitions(flat: Batc
     assert score("l2_norm", again, flat) == pytest.approx(expected + extra)
 
 
-class DeadBranch(nn.Module):
-    """A classifier with a layer that does not reach the output."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network, self.dead = network, nn.Linear(PIXELS, 2)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        self.dead(x)
-        out: torch.Tensor = self.network(x)
-        return out
-
-
 @pytest.mark.parametrize("name", ["synflow", "snip", "grasp", "fisher", "grad_norm", "jacob_cov"])
 def test_what_does_not_reach_the_output_has_no_gradient(name: str, flat: Batch) -> None:
     alive = score(name, perceptron(), flat)
-    assert score(name, DeadBranch(perceptron()), flat) == pytest.approx(alive)
+    assert score(name, DeadBranch(perceptron(), inputs=PIXELS), flat) == pytest.approx(alive)
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n not in ("naswot", "swap")])

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from dead_branch import DeadBranch
 from numpy.typing import NDArray
 from scipy.special import softmax
 from torch import nn
@@ -254,23 +255,10 @@ def test_zico_bc_corrects_each_convolution_by_its_output(maps: Batch) -> None:
     assert score("zico_bc", network, maps, beta=0.0) == plain
 
 
-class DeadBranch(nn.Module):
-    """A classifier with a layer that does not reach the output."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network, self.dead = network, nn.Linear(PIXELS, 2)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        self.dead(x)
-        out: torch.Tensor = self.network(x)
-        return out
-
-
 @pytest.mark.parametrize("name", [*KERNEL, "zico", "zico_bc"])
 def test_what_does_not_reach_the_output_does_not_count(name: str, flat: Batch) -> None:
     alive = score(name, perceptron(), flat)
-    assert score(name, DeadBranch(perceptron()), flat) == pytest.approx(alive)
+    assert score(name, DeadBranch(perceptron(), inputs=PIXELS), flat) == pytest.approx(alive)
 
 
 def test_zico_needs_batches(flat: Batch) -> None:

@@ -8,10 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from motemo.benchmark.run import Run
-from motemo.errors import OutputError, SettingsError
+from motemo.claimed_folder import alone_in, is_marked, read_object
+from motemo.errors import SettingsError
 from motemo.files import write_atomically
 from motemo.space import Json
 
@@ -39,18 +38,10 @@ class BenchmarkFolder:
             OutputError: It holds something else.
             SettingsError: Its runs were made with other settings; the message names each.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise OutputError(f"The output folder {self.path} is a file. Choose a folder.")
         marker = self.path / _MARKER
-        if not marker.exists():
-            found = [p.name for p in self.path.iterdir()] if self.path.exists() else []
-            if [name for name in found if not name.startswith(".")]:
-                raise OutputError(
-                    f"The folder {self.path} holds {', '.join(sorted(found)[:3])} of something "
-                    "else. Choose another --out folder."
-                )
+        if not is_marked(marker):
             return
-        stored = _read(marker).get("settings")
+        stored = read_object(marker).get("settings")
         stored = stored if isinstance(stored, dict) else {}
         differences = [
             f"{name}: stored {json.dumps(stored.get(name))}, given "
@@ -74,23 +65,17 @@ class BenchmarkFolder:
             OutputError: Another process is at work in it.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        try:
-            with FileLock(self.path / ".lock", timeout=0):
-                content = {"format": _FORMAT, "settings": dict(self.settings)}
-                write_atomically(self.path / _MARKER, json.dumps(content, indent=2) + "\n")
-                yield
-        except Timeout as error:
-            raise OutputError(
-                f"Another motemo benchmark is at work in {self.path}. Wait for it, or choose "
-                "another --out folder."
-            ) from error
+        with alone_in(self.path, "benchmark"):
+            content = {"format": _FORMAT, "settings": dict(self.settings)}
+            write_atomically(self.path / _MARKER, json.dumps(content, indent=2) + "\n")
+            yield
 
     def finished(self, sampler: str, seed: int, *, options: Json) -> Run | None:
         """Return a run that is kept, or None if there is none by a sampler with these options."""
         file = self._file(sampler, seed)
         if not file.exists():
             return None
-        kept = _read(file)
+        kept = read_object(file)
         return Run.from_json(kept["run"]) if kept.get("options") == options else None
 
     def keep(self, run: Run, *, options: Json) -> None:
@@ -105,15 +90,3 @@ class BenchmarkFolder:
 
     def _file(self, sampler: str, seed: int) -> Path:
         return self.path / _RUNS / f"{sampler}-{seed}.json"
-
-
-def _read(file: Path) -> dict[str, Json]:
-    try:
-        content = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise OutputError(
-            f"Cannot read {file}: {error}. It is not of motemo, or damaged; choose another folder."
-        ) from error
-    if not isinstance(content, dict):
-        raise OutputError(f"{file} is not of motemo, or damaged; choose another folder.")
-    return content

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future, ProcessPoolExecutor
 from functools import cache
 
 import optuna
@@ -14,8 +13,8 @@ from motemo.benchmark.folder import BenchmarkFolder
 from motemo.benchmark.plan import Plan
 from motemo.benchmark.problem import Problem
 from motemo.benchmark.run import Run, run_search
-from motemo.errors import EvaluationError, MotemoError, SettingsError
-from motemo.processes import cores, worker_pool
+from motemo.errors import MotemoError, SettingsError
+from motemo.processes import as_finished, cores, worker_pool
 from motemo.registry import SAMPLERS
 from motemo.space import Json
 
@@ -96,14 +95,7 @@ def _finished(
     pool: ProcessPoolExecutor, plan: Plan, tasks: Sequence[tuple[str, int]]
 ) -> Iterator[Run]:
     futures: list[Future[Run]] = [pool.submit(_run, plan, *task) for task in tasks]
-    try:
-        for future in as_completed(futures):
-            yield future.result()
-    except BrokenProcessPool as error:
-        raise EvaluationError(
-            "A process of the benchmark died, perhaps for want of memory. Finished runs are kept: "
-            "run the same command again, with fewer --processes."
-        ) from error
+    yield from as_finished(futures, of="benchmark", kept="Finished runs")
 
 
 def _begin() -> None:

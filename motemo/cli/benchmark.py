@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from motemo.cli.console import err_console, note, out_console
-from motemo.cli.settings import SpaceName
+from motemo.cli.settings import SpaceName, Tables
 from motemo.errors import OutputError, SettingsError
 
 if TYPE_CHECKING:
@@ -29,13 +29,7 @@ DEFAULT_OUT = Path("runs/benchmark")
 def benchmark(
     *,
     space: SpaceName = "nasbench201",
-    table: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--table",
-            help="CSV file with a column arch; repeat it for more, joined on arch or index.",
-        ),
-    ] = None,
+    table: Tables = None,
     estimate: Annotated[
         str | None, typer.Option("--estimate", help="Column that the search maximises.")
     ] = None,

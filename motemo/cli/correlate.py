@@ -23,11 +23,13 @@ from motemo.cli.settings import (
     ImagesPerClass,
     InputShape,
     SpaceName,
+    Tables,
     Threads,
     TrainDevice,
     create_device,
     load_images,
     parse_shape,
+    set_options,
 )
 from motemo.errors import SettingsError
 from motemo.registry import OBJECTIVES, SPACES
@@ -68,13 +70,7 @@ class ImageChoice:
 def correlate(
     *,
     space: SpaceName = "nasbench201",
-    table: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--table",
-            help="CSV file with a column arch; repeat it for more, joined on arch or index.",
-        ),
-    ] = None,
+    table: Tables = None,
     truth: Annotated[
         list[str] | None,
         typer.Option("--truth", help="Column of true accuracies, higher is better. Repeat it."),
@@ -258,21 +254,8 @@ def _estimates(
                 "cifar10, cifar100 or digits."
             )
     created = {label: OBJECTIVES.create(name, offered=offered) for label, name in asked.items()}
-    _set_options(created, options)
+    set_options(created, options)
     return {label: created.get(label, name) for label, name in names.items()}
-
-
-def _set_options(created: dict[str, Objective], options: Sequence[str]) -> None:
-    from motemo.options import parse_option, with_option
-
-    for text in options:
-        label, path, value = parse_option(text)
-        if label not in created:
-            raise SettingsError(
-                f"The option {text!r} is for {label!r}, which is no objective here. "
-                f"Objectives: {', '.join(created)}."
-            )
-        created[label] = with_option(created[label], path, value, shown=text)
 
 
 class _Progress:

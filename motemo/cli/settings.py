@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
     from motemo.space import Shape
 
 SpaceName = Annotated[str, typer.Option("--space", help="Search space; see 'motemo list'.")]
+Tables = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--table",
+        help="CSV file with a column arch; repeat it for more, joined on arch or index.",
+    ),
+]
 ObjectiveNames = Annotated[
     list[str] | None,
     typer.Option("--objective", help="What to evaluate; repeat it. See 'motemo list'."),
@@ -102,23 +110,28 @@ def create_objectives(
     names: Sequence[str], options: Sequence[str], **offered: object
 ) -> list[Objective]:
     """Create objectives by name; each takes from what is offered what it has a field for."""
-    from motemo.options import parse_option, with_option
-
     show_preparations()
     created: dict[str, Objective] = {}
     for name in names:
         if name in created:
             raise SettingsError(f"The objective {name!r} is given more than once. Give it once.")
         created[name] = OBJECTIVES.create(name, offered=offered)
+    set_options(created, options)
+    return list(created.values())
+
+
+def set_options(created: dict[str, Objective], options: Sequence[str]) -> None:
+    """Replace objectives, by label, by those with the options set."""
+    from motemo.options import parse_option, with_option
+
     for text in options:
-        name, path, value = parse_option(text)
-        if name not in created:
+        label, path, value = parse_option(text)
+        if label not in created:
             raise SettingsError(
-                f"The option {text!r} is for {name!r}, which is not an objective here. "
+                f"The option {text!r} is for {label!r}, which is no objective here. "
                 f"Objectives: {', '.join(created)}."
             )
-        created[name] = with_option(created[name], path, value, shown=text)
-    return list(created.values())
+        created[label] = with_option(created[label], path, value, shown=text)
 
 
 def parse_shape(text: str) -> Shape:

@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
+from motemo.claimed_folder import alone_in, is_marked, read_object
 from motemo.correlation.scores import ScoreFile
 from motemo.errors import OutputError, SettingsError
 from motemo.files import require_writable, write_atomically
@@ -44,15 +43,7 @@ class CorrelationFolder:
             OutputError: It holds something else.
             SettingsError: It was made with other settings; the message names each.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise OutputError(f"The output folder {self.path} is a file. Choose a folder.")
-        if not (self.path / SETTINGS).exists():
-            found = [p.name for p in self.path.iterdir()] if self.path.exists() else []
-            if [name for name in found if not name.startswith(".")]:
-                raise OutputError(
-                    f"The folder {self.path} holds {', '.join(sorted(found)[:3])} of something "
-                    "else. Choose another --out folder."
-                )
+        if not is_marked(self.path / SETTINGS):
             return
         stored = self._stored()
         differences = [
@@ -76,16 +67,10 @@ class CorrelationFolder:
             OutputError: Another process is at work in it, or it cannot be written.
         """
         require_writable(self.path / SETTINGS)
-        try:
-            with FileLock(self.path / ".lock", timeout=0):
-                if not (self.path / SETTINGS).exists():
-                    self.write_settings({}, identities={})
-                yield
-        except Timeout as error:
-            raise OutputError(
-                f"Another motemo correlate is at work in {self.path}. Wait for it, or choose "
-                "another --out folder."
-            ) from error
+        with alone_in(self.path, "correlate"):
+            if not (self.path / SETTINGS).exists():
+                self.write_settings({}, identities={})
+            yield
 
     def write_settings(self, others: Mapping[str, Json], *, identities: Mapping[str, Json]) -> Path:
         """Write the settings; the data stay known in a run that uses none.
@@ -114,14 +99,8 @@ class CorrelationFolder:
 
     def _stored(self) -> dict[str, Json]:
         file = self.path / SETTINGS
-        try:
-            content = json.loads(file.read_text())
-        except (OSError, ValueError) as error:
-            raise OutputError(
-                f"Cannot read {file}: {error}. It is not of motemo, or damaged; choose another "
-                "folder."
-            ) from error
-        if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        content = read_object(file)
+        if content.get("format") != _FORMAT:
             raise OutputError(f"{file} is not of motemo correlate; choose another folder.")
         return content
 

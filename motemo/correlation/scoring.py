@@ -6,19 +6,17 @@ import math
 import pickle
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias
 
 from motemo.correlation.estimates import Scored
 from motemo.correlation.scores import Score, ScoreFile
-from motemo.errors import DeviceError, EvaluationError, MotemoError, SettingsError
+from motemo.errors import DeviceError, MotemoError, SettingsError
 from motemo.evaluation import undisturbed
 from motemo.objective import Failure, Measurement, Outcome, Skipped, evaluate_each
 from motemo.objectives.training import TraceEstimate, Training
-from motemo.processes import cores, worker_pool
+from motemo.processes import as_finished, cores, worker_pool
 from motemo.space import Architecture, Space
 
 DEFAULT_BATCH_SIZE = 64
@@ -142,14 +140,7 @@ def _done(job: Job, tasks: Sequence[Task], processes: int) -> Iterator[list[Scor
         return
     with worker_pool(processes, begin=partial(_begin, _packed(job))) as pool:
         futures = [pool.submit(_score_here, task) for task in tasks]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BrokenProcessPool as error:
-            raise EvaluationError(
-                "A process of the correlation died, perhaps for want of memory. Scores so far are "
-                "kept: run the same command again, with fewer --processes."
-            ) from error
+        yield from as_finished(futures, of="correlation", kept="Scores so far")
 
 
 def _packed(job: Job) -> bytes:

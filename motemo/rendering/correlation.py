@@ -13,10 +13,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from motemo.rendering.axes_style import INK, QUIET, plain, style
+
 # Okabe and Ito's palette, told apart by every common kind of colour vision.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MARKERS = ("o", "s", "^", "D", "v", "P")
-_INK, _QUIET = "#1F2933", "#5B6670"
 _DOTS_PER_INCH = 160
 _WIDTH = 10.0
 _ACROSS = 4
@@ -85,7 +86,7 @@ def correlation_png(
     above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=heights)[:, 0]
     _draw_dots(above, dots, names, truths)
     _draw_scatters(below, scatters, rows, truth)
-    above.suptitle(_plain(title), x=0.02, ha="left", fontsize=9.5, color=_INK)
+    above.suptitle(plain(title), x=0.02, ha="left", fontsize=9.5, color=INK)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
@@ -95,7 +96,7 @@ def _draw_dots(
     figure: SubFigure, dots: Sequence[Dot], names: Sequence[str], truths: Sequence[str]
 ) -> None:
     axes: Axes = figure.subplots()
-    _style(axes)
+    style(axes)
     spread = 0.5 if len(truths) > 1 else 0.0
     looks = zip(truths, cycle(_COLORS), cycle(_MARKERS), strict=False)
     for place, (truth, color, marker) in enumerate(looks):
@@ -117,19 +118,19 @@ def _draw_dots(
             marker=marker,
             markersize=5,
             color=color,
-            label=_plain(truth),
+            label=plain(truth),
         )
     if any(dot.low < _NEAR_ZERO or dot.tau < _NEAR_ZERO for dot in dots):
-        axes.axvline(0, color=_QUIET, linewidth=0.8)
-    axes.set_yticks(range(len(names)), [_plain(name) for name in names])
+        axes.axvline(0, color=QUIET, linewidth=0.8)
+    axes.set_yticks(range(len(names)), [plain(name) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.set_xlabel("Kendall's tau-b", color=_INK, fontsize=9)
+    axes.set_xlabel("Kendall's tau-b", color=INK, fontsize=9)
     figure.legend(
         loc="outside lower left",
         ncols=max(1, min(len(truths), 3)),
         frameon=False,
         fontsize=8.5,
-        labelcolor=_INK,
+        labelcolor=INK,
     )
 
 
@@ -139,7 +140,7 @@ def _draw_scatters(figure: SubFigure, scatters: Sequence[Scatter], rows: int, tr
     for axes in panels[len(scatters) :]:
         axes.remove()
     for axes, scatter in zip(panels, scatters, strict=False):
-        _style(axes)
+        style(axes)
         points = len(scatter.truth)
         axes.scatter(
             scatter.estimate,
@@ -151,28 +152,15 @@ def _draw_scatters(figure: SubFigure, scatters: Sequence[Scatter], rows: int, tr
         )
         tau = f"{scatter.tau:.3f}" if math.isfinite(scatter.tau) else "not defined"
         axes.set_title(
-            _plain(f"{_short(scatter.name)}\ntau {tau}, n {points:,}"),
+            plain(f"{_short(scatter.name)}\ntau {tau}, n {points:,}"),
             fontsize=8.5,
-            color=_INK,
+            color=INK,
             loc="left",
         )
         axes.set_aspect("equal")
-    figure.supxlabel("rank by the estimate, best = 1", fontsize=9, color=_INK)
-    figure.supylabel(_plain(f"rank by {truth}, best = 1"), fontsize=9, color=_INK)
+    figure.supxlabel("rank by the estimate, best = 1", fontsize=9, color=INK)
+    figure.supylabel(plain(f"rank by {truth}, best = 1"), fontsize=9, color=INK)
 
 
 def _short(name: str, length: int = 30) -> str:
     return name if len(name) <= length else f"{name[: length - 1]}…"
-
-
-def _style(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color("#C5CCD3")
-    axes.tick_params(colors=_QUIET, labelsize=8.5, length=3)
-    axes.grid(visible=True, color="#EEF1F4", linewidth=0.8)
-    axes.set_axisbelow(True)
-
-
-def _plain(text: str) -> str:
-    """Return a text that matplotlib does not read as mathematics."""
-    return text.replace("$", r"\$")

@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from motemo.rendering.axes_style import INK, QUIET, plain, style
+
 # Okabe and Ito's palette, told apart by every common kind of colour vision.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#1F2933")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-_INK, _QUIET = "#1F2933", "#5B6670"
 _DOTS_PER_INCH = 160
 
 
@@ -57,12 +57,12 @@ def curves_png(
     )
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    _style(axes)
+    style(axes)
     for curve, color, marker in zip(curves, cycle(_COLORS), cycle(_MARKERS), strict=False):
         axes.fill_between(curve.x, curve.low, curve.high, color=color, alpha=0.16, linewidth=0)
         axes.plot(curve.x, curve.mean, color=color, marker=marker, markersize=4, label=curve.name)
     for name, value in levels.items():
-        axes.axhline(value, color=_QUIET, linestyle=(0, (4, 3)), linewidth=1.0)
+        axes.axhline(value, color=QUIET, linestyle=(0, (4, 3)), linewidth=1.0)
         axes.annotate(
             f"{name} {value:.3f}",
             (0.01, value),
@@ -71,26 +71,13 @@ def curves_png(
             textcoords="offset points",
             ha="left",
             fontsize=8,
-            color=_QUIET,
+            color=QUIET,
         )
-    axes.set_xlabel("paid evaluations", color=_INK, fontsize=9.5)
-    axes.set_ylabel(_plain(y_label), color=_INK, fontsize=9.5)
-    axes.legend(loc="lower right", frameon=False, fontsize=9, labelcolor=_INK)
-    heading = figure.suptitle(_plain(title), x=0.02, ha="left", fontsize=9.5)
-    heading.set_color(_INK)
+    axes.set_xlabel("paid evaluations", color=INK, fontsize=9.5)
+    axes.set_ylabel(plain(y_label), color=INK, fontsize=9.5)
+    axes.legend(loc="lower right", frameon=False, fontsize=9, labelcolor=INK)
+    heading = figure.suptitle(plain(title), x=0.02, ha="left", fontsize=9.5)
+    heading.set_color(INK)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
-
-
-def _style(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color("#C5CCD3")
-    axes.tick_params(colors=_QUIET, labelsize=8.5, length=3)
-    axes.grid(visible=True, color="#EEF1F4", linewidth=0.8)
-    axes.set_axisbelow(True)
-
-
-def _plain(text: str) -> str:
-    """Return a text that matplotlib does not read as mathematics."""
-    return text.replace("$", r"\$")

@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 
 from motemo.front import Axis, Front, Member
 from motemo.objective import Direction
+from motemo.rendering.axes_style import INK, QUIET, plain, style
 from motemo.rendering.quantities import Scale, label, scales
 from motemo.rendering.summary import (
     best_so_far,
@@ -29,7 +30,7 @@ from motemo.rendering.summary import (
 )
 
 # Okabe and Ito's palette, told apart by every common kind of colour vision.
-_FRONT, _BOUND, _FAINT, _INK, _QUIET = "#0072B2", "#D55E00", "#9AA3AD", "#1F2933", "#5B6670"
+_FRONT, _BOUND, _FAINT = "#0072B2", "#D55E00", "#9AA3AD"
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 _DOTS_PER_INCH = 160
 _PANEL_INCHES = (5.0, 4.0)
@@ -66,20 +67,12 @@ def _draw_panels(grid: Sequence[Axes], front: Front) -> None:
     for axes in grid[len(others) :]:
         axes.remove()
     for axes, other in zip(grid, others, strict=False):
-        _style(axes)
+        style(axes)
+        axes.margins(0.08)
         if not front.evaluated or not front.axes:
             _say_empty(axes)
         else:
             _Panel(axes, front, other, front.axes[0], by_name).draw()
-
-
-def _style(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color("#C5CCD3")
-    axes.tick_params(colors=_QUIET, labelsize=8.5, length=3)
-    axes.grid(visible=True, color="#EEF1F4", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.margins(0.08)
 
 
 def _say_empty(axes: Axes) -> None:
@@ -109,9 +102,9 @@ class _Panel:
         self._numbers()
         if outside:
             note = f"{outside} evaluated outside of this view"
-            self.axes.set_title(note, loc="right", fontsize=7.5, color=_QUIET)
-        self.axes.set_xlabel(self._label(self.x), color=_INK, fontsize=9.5)
-        self.axes.set_ylabel(self._label(self.y), color=_INK, fontsize=9.5)
+            self.axes.set_title(note, loc="right", fontsize=7.5, color=QUIET)
+        self.axes.set_xlabel(self._label(self.x), color=INK, fontsize=9.5)
+        self.axes.set_ylabel(self._label(self.y), color=INK, fontsize=9.5)
 
     def _value(self, member: Member, axis: Axis | None) -> float:
         if axis is None:
@@ -197,7 +190,7 @@ class _Panel:
                 ha="left" if right else "right",
                 va="top" if below else "bottom",
                 fontsize=7.5,
-                color=_QUIET,
+                color=QUIET,
                 zorder=5,
             )
 
@@ -213,7 +206,7 @@ class _Panel:
     def _label(self, axis: Axis | None) -> str:
         if axis is None:
             return "trial"
-        return _plain(f"{label(axis, self.scales[axis.name])}, {better_word(axis)} is better")
+        return plain(f"{label(axis, self.scales[axis.name])}, {better_word(axis)} is better")
 
 
 def _near(bound: float, limits: tuple[float, float]) -> bool:
@@ -228,12 +221,12 @@ def _write_heading(figure: Figure, front: Front) -> None:
     )
     width = int(figure.get_figwidth() * 13)
     lines = [
-        _plain(line)
+        plain(line)
         for text in (headline(front), constraint_note(front), settings)
         for line in textwrap.wrap(text, width)
     ]
     title = figure.suptitle("\n".join(lines), x=0.02, ha="left", fontsize=9.5, linespacing=1.4)
-    title.set_color(_INK)
+    title.set_color(INK)
     if front.evaluated:
         figure.legend(
             handles=_legend(front),
@@ -241,7 +234,7 @@ def _write_heading(figure: Figure, front: Front) -> None:
             ncols=4,
             frameon=False,
             fontsize=8.5,
-            labelcolor=_QUIET,
+            labelcolor=QUIET,
         )
 
 
@@ -259,8 +252,3 @@ def _legend(front: Front) -> list[Line2D]:
 
 def _handle(marker: str, color: str, text: str, *, size: float) -> Line2D:
     return Line2D([], [], linestyle="none", marker=marker, color=color, markersize=size, label=text)
-
-
-def _plain(text: str) -> str:
-    """Return a text that matplotlib does not read as mathematics."""
-    return text.replace("$", r"\$")

@@ -31,8 +31,10 @@ class InvertedResidual(nn.Module):
         expansion, kernel = _EXPANSIONS[kind]
         hidden = expansion * in_channels
         self.body = nn.Sequential(
-            *_conv_bn_relu(in_channels, hidden, norm),
-            *_conv_bn_relu(hidden, hidden, norm, kernel=kernel, stride=stride, groups=hidden),
+            *_conv_bn(in_channels, hidden, norm),
+            nn.ReLU(),
+            *_conv_bn(hidden, hidden, norm, kernel=kernel, stride=stride, groups=hidden),
+            nn.ReLU(),
             *_conv_bn(hidden, out_channels, norm),
         )
         self.keeps_shape = stride == 1 and in_channels == out_channels
@@ -59,19 +61,6 @@ def _conv_bn(
     ]
 
 
-def _conv_bn_relu(
-    in_channels: int,
-    out_channels: int,
-    norm: Normalization,
-    *,
-    kernel: int = 1,
-    stride: int = 1,
-    groups: int = 1,
-) -> list[nn.Module]:
-    layers = _conv_bn(in_channels, out_channels, norm, kernel=kernel, stride=stride, groups=groups)
-    return [*layers, nn.ReLU()]
-
-
 def _first_block(kind: str, in_channels: int, norm: Normalization) -> nn.Module:
     """Return the first block of a stage, which halves the resolution and doubles the width."""
     out_channels = 2 * in_channels
@@ -94,14 +83,16 @@ def _network(
     channels: int,
     classes: int,
 ) -> nn.Sequential:
-    layers: list[nn.Module] = [nn.Sequential(*_conv_bn_relu(in_channels, channels, norm, kernel=3))]
+    layers: list[nn.Module] = [
+        nn.Sequential(*_conv_bn(in_channels, channels, norm, kernel=3), nn.ReLU())
+    ]
     width = channels
     for first, *later in stages:
         layers.append(_first_block(first, width, norm))
         width *= 2
         layers += [_later_block(kind, width, norm) for kind in later]
     layers += [
-        nn.Sequential(*_conv_bn_relu(width, HEAD * channels, norm)),
+        nn.Sequential(*_conv_bn(width, HEAD * channels, norm), nn.ReLU()),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
         nn.Linear(HEAD * channels, classes),
