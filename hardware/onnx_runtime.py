@@ -6,20 +6,21 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from motemo.device import Device, Timing, TimingProtocol
 from motemo.errors import SettingsError
-from motemo.hardware.timing import pinned, time_runs
+from motemo.hardware.local_device import Load, Loaded, LocalDevice
+from motemo.hardware.reference_network import INPUT_SHAPE
 from motemo.host import host_identity
-from motemo.onnx.graph import build_onnx
+from motemo.onnx.reference_model import reference_model
 from motemo.onnx.session import VERSION, example_images, open_session, require_provider
 from motemo.space import Json, Shape
 
 if TYPE_CHECKING:
+    import onnx
     from torch import nn
 
 
 @dataclass(frozen=True, kw_only=True)
-class OnnxRuntimeDevice(Device):
+class OnnxRuntimeDevice(LocalDevice):
     """ONNX Runtime with one execution provider of this host; batch 1, float32.
 
     Attributes:
@@ -45,16 +46,30 @@ class OnnxRuntimeDevice(Device):
             )
         require_provider(self.provider)
 
-    def time(self, network: nn.Module, *, input_shape: Shape, protocol: TimingProtocol) -> Timing:
-        """Export the network once, load it, and time single inferences."""
+    def deploy(self, network: nn.Module, input_shape: Shape) -> Load:
+        """Write the network as an ONNX graph."""
+        from motemo.onnx.graph import build_onnx
+
+        return self.deploy_model(build_onnx(network, input_shape), input_shape)
+
+    def deploy_reference(self) -> Load:
+        """Take the reference network as an ONNX graph, without torch."""
+        return self.deploy_model(reference_model(), INPUT_SHAPE)
+
+    def deploy_model(self, model: onnx.ModelProto, input_shape: Shape) -> Load:
+        """Take a network that is an ONNX graph already."""
         images = example_images(input_shape)
-        with pinned(self.threads):
-            run = open_session(
-                build_onnx(network, input_shape), provider=self.provider, threads=self.threads
-            )
-            timing = time_runs(lambda: run(images), protocol)
-        on_calling_thread = self.threads == 1 and self.provider == "CPUExecutionProvider"
-        return timing if on_calling_thread else Timing(wall_ms=timing.wall_ms)
+
+        def load() -> Loaded:
+            session = open_session(model, provider=self.provider, threads=self.threads)
+
+            def run() -> None:
+                session(images)
+
+            alone = self.threads == 1 and self.provider == "CPUExecutionProvider"
+            return Loaded(run=run, on_calling_thread=alone)
+
+        return load
 
     def identity(self) -> dict[str, Json]:
         """Runtime, provider, threads, host."""

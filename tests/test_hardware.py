@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,11 +20,15 @@ from torch.nn import functional as F  # noqa: N812
 from motemo.counting import OperatorCounts, count_operators, count_parameters
 from motemo.device import Device, Timing, TimingProtocol
 from motemo.errors import DeviceError, EvaluationError, SettingsError
+from motemo.hardware.cores import pinned
 from motemo.hardware.flops import Flops
 from motemo.hardware.latency import Latency
+from motemo.hardware.local_device import Load, Loaded, LocalDevice
+from motemo.hardware.nominal import nominal_reference_ms
 from motemo.hardware.onnx_runtime import OnnxRuntimeDevice, cpu
 from motemo.hardware.params import Params
-from motemo.hardware.timing import median_interval, pinned, repetition_interval, time_runs
+from motemo.hardware.spread import latency_interval, median_interval
+from motemo.hardware.timing import time_runs
 from motemo.objective import Failure, Measurement
 from motemo.onnx import graph
 from motemo.onnx.graph import build_onnx
@@ -398,72 +404,176 @@ def test_pinned_keeps_to_its_cores_and_restores_them() -> None:
 
 # Latency
 
-QUICK = TimingProtocol(warmup_runs=1, warmup_ms=0, min_runs=10, max_runs=20)
+QUICK = TimingProtocol(warmup_runs=1, warmup_ms=0, min_runs=10, max_runs=20, loads=2)
 ARCHITECTURE = NasBench201(channels=2, cells=1).architecture(
     "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|nor_conv_1x1~2|"
 )
+SAMPLES = {"wall_ms", "cpu_ms", "reference_ms", "load"}
+SAID = {"p95_ms", "images_per_second", "calm_share", "attempts", "relative"}
+TOOK = {"nominal_reference_ms", "export_ms", "load_ms"}
 
 
 def test_latency() -> None:
     latency = Latency(device=cpu(), input_shape=(1, 8, 8), classes=3, protocol=QUICK)
     (outcome,) = latency.evaluate([ARCHITECTURE])
     assert isinstance(outcome, Measurement)
-    samples = outcome.record["wall_ms"]
-    assert isinstance(samples, list)
-    assert 10 <= len(samples) <= 20
+    record: Mapping[str, Any] = outcome.record
+    assert 10 <= len(record["wall_ms"]) <= 20
     assert 0 < outcome.low <= outcome.value <= outcome.high
-    assert outcome.value == pytest.approx(np.median(np.array(samples, dtype=float)), abs=1e-4)
-    assert outcome.record.keys() == {"wall_ms", "cpu_ms_median", "trusted", "attempts"}
+    assert outcome.value <= record["p95_ms"]
+    assert record["images_per_second"] == pytest.approx(1e3 / outcome.value)
+    assert set(record["load"]) == {0, 1}
+    assert record.keys() >= SAMPLES | SAID | TOOK
+    assert {len(record[name]) for name in SAMPLES} == {len(record["wall_ms"])}
 
 
 def test_latency_on_several_threads_has_no_cpu_time() -> None:
     (outcome,) = Latency(device=cpu(threads=2), protocol=QUICK).evaluate([ARCHITECTURE])
     assert isinstance(outcome, Measurement)
-    assert outcome.record.keys() == {"wall_ms", "attempts"}
+    assert outcome.record["cpu_ms"] == []
+    assert outcome.record["calm_share"] == 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Busy(Device):
-    """A device whose processor is taken away in all but one measurement."""
+class Elsewhere(Device):
+    """A device that answers what it is told to."""
 
-    slowdowns: list[float]
-    name: str = "busy"
+    timing: Timing
+    name: str = "elsewhere"
 
     def time(self, network: nn.Module, *, input_shape: Shape, protocol: TimingProtocol) -> Timing:
-        return Timing(wall_ms=(self.slowdowns.pop(0),) * 10, cpu_ms=(1.0,) * 10)
+        return self.timing
 
     def identity(self) -> dict[str, Json]:
         return {}
 
 
-@pytest.mark.parametrize(
-    ("slowdowns", "value", "attempts", "trusted"),
-    [([3.0, 1.05, 9.0], 1.05, 2, True), ([3.0, 2.0, 4.0], 2.0, 3, False)],
-)
-def test_latency_on_a_busy_machine_is_measured_again(
-    slowdowns: list[float], value: float, attempts: int, trusted: bool
-) -> None:
-    (outcome,) = Latency(device=Busy(slowdowns=slowdowns)).evaluate([ARCHITECTURE])
+def latency_of(timing: Timing, **options: Any) -> Measurement:
+    latency = Latency(device=Elsewhere(timing=timing), protocol=TimingProtocol(**options))
+    (outcome,) = latency.evaluate([ARCHITECTURE])
     assert isinstance(outcome, Measurement)
-    assert outcome.value == value
-    assert outcome.record["attempts"] == attempts
-    assert outcome.record["trusted"] is trusted
+    return outcome
 
 
-def test_repetition_interval_covers_the_median_of_a_repetition() -> None:
+def test_interrupted_runs_do_not_count() -> None:
+    timing = Timing(wall_ms=(2.0, 2.0, 9.0, 9.0, 9.0), cpu_ms=(1.9, 1.9, 1.9, 2.0, 2.1))
+    assert latency_of(timing).value == 2.0
+    assert latency_of(timing).record["calm_share"] == 0.4
+    assert latency_of(timing, max_wall_per_cpu=float("inf")).value == 9.0
+
+
+def test_times_are_scaled_to_the_speed_at_first() -> None:
+    timing = Timing(
+        wall_ms=(2.0, 2.0, 3.0, 3.0), reference_ms=(0.5, 0.5, 0.75, 0.75), nominal_reference_ms=0.4
+    )
+    assert latency_of(timing).value == pytest.approx(1.6)
+    assert latency_of(timing).low == pytest.approx(latency_of(timing).high)
+    assert latency_of(timing, correct_drift=False).value == 2.5
+
+
+def test_the_interval_is_that_of_the_loads() -> None:
+    """Student's t with one degree of freedom: 12.706 x stdev(1, 2) / sqrt(2) x sqrt(2)."""
+    outcome = latency_of(Timing(wall_ms=(1.0, 1.0, 2.0, 2.0), load=(0, 0, 1, 1)))
+    half = 12.7062 * np.std([1, 2], ddof=1)
+    assert (outcome.low, outcome.value) == pytest.approx((1.5 - half, 1.5), rel=1e-4)
+    assert outcome.high == pytest.approx(1.5 + half, rel=1e-4)
+
+
+def test_the_interval_covers_a_repetition_as_often_as_it_says() -> None:
     rng = np.random.default_rng(0)
-    first, second = rng.lognormal(sigma=0.1, size=(2, 2000, 40))
-    inside = [
-        low <= median_interval(again)[1] <= high
-        for (low, _, high), again in zip(map(repetition_interval, first), second, strict=True)
-    ]
-    assert 0.94 <= np.mean(inside) <= 0.99
+    protocol = TimingProtocol()
+
+    def measured() -> tuple[float, float, float]:
+        placed = rng.normal(10, 0.2, size=5)  # what a load adds, and each run
+        runs = rng.normal(placed[:, None], 0.1, size=(5, 20))
+        load = tuple(number for number in range(5) for _ in range(20))
+        return latency_interval(Timing(wall_ms=tuple(runs.ravel()), load=load), protocol)
+
+    pairs = [(measured(), measured()) for _ in range(1000)]
+    inside = np.mean([low <= again <= high for (low, _, high), (_, again, _) in pairs])
+    assert 0.93 <= inside <= 0.98
 
 
-@pytest.mark.parametrize("field", ["min_runs", "max_runs", "max_seconds", "relative_precision"])
-def test_impossible_timing_protocol(field: str) -> None:
-    with pytest.raises(SettingsError, match="timing protocol needs"):
-        replace(QUICK, **{field: 0})
+def compute() -> None:
+    sum(range(20_000))
+
+
+@dataclass(frozen=True, eq=False)
+class Restless(LocalDevice):
+    """A device on which so many loads of a network have to wait for others; then it is calm."""
+
+    disturbed: int
+    loads: list[int] = field(default_factory=list)
+    name: str = "restless"
+    threads: int = 1
+
+    def deploy(self, network: nn.Module, input_shape: Shape) -> Load:
+        def load() -> Loaded:
+            self.loads.append(1)
+            waits = len(self.loads) <= self.disturbed
+            run = partial(time.sleep, 0.001) if waits else compute
+            return Loaded(run=run, on_calling_thread=True)
+
+        return load
+
+    def deploy_reference(self) -> Load:
+        return lambda: Loaded(run=compute)
+
+    def identity(self) -> dict[str, Json]:
+        return {"name": self.name, "number": id(self)}
+
+
+LENIENT = {
+    "loads": 1,
+    "min_runs": 10,
+    "max_runs": 10,
+    "max_wall_per_cpu": 5.0,
+    "max_slowdown": 99.0,
+}
+
+
+def test_a_busy_host_is_measured_again() -> None:
+    latency = Latency(device=Restless(disturbed=2), protocol=TimingProtocol(**LENIENT))
+    (outcome,) = latency.evaluate([ARCHITECTURE])
+    assert isinstance(outcome, Measurement)
+    assert outcome.record["attempts"] == 3
+    assert outcome.value < 1
+
+
+def test_a_host_that_stays_busy_is_refused() -> None:
+    protocol = TimingProtocol(patience_seconds=0.1, **LENIENT)
+    (outcome,) = Latency(device=Restless(disturbed=99), protocol=protocol).evaluate([ARCHITECTURE])
+    assert isinstance(outcome, Failure)
+    assert "too busy for a figure: only 0 of 10 runs were not interrupted" in outcome.reason
+    assert "protocol.patience_seconds" in outcome.reason
+
+
+def test_a_device_that_became_slow_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = Restless(disturbed=0)
+    monkeypatch.setattr("motemo.hardware.local_device.nominal_reference_ms", lambda *_: 1e-6)
+    protocol = TimingProtocol(patience_seconds=0.1, loads=1, min_runs=10, max_runs=10)
+    (outcome,) = Latency(device=device, protocol=protocol).evaluate([ARCHITECTURE])
+    assert isinstance(outcome, Failure)
+    assert "times as long as when the device was first used (at most 1.5)" in outcome.reason
+
+
+def test_the_speed_at_first_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert nominal_reference_ms({"name": "a"}, lambda: 2.5) == 2.5
+    assert nominal_reference_ms({"name": "a"}, lambda: 3.5) == 2.5
+    assert nominal_reference_ms({"name": "b"}, lambda: 3.5) == 3.5
+    [file] = [f for f in tmp_path.rglob("*.json") if '"a"' in f.read_text()]
+    file.write_text("{")
+    assert nominal_reference_ms({"name": "a"}, lambda: 4.5) == 4.5
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["loads", "min_runs", "max_runs", "max_seconds", "relative_precision", "max_wall_per_cpu"],
+)
+def test_impossible_timing_protocol(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"timing protocol needs {name} from .* got 0"):
+        replace(QUICK, **{name: 0})
 
 
 def test_latency_identity_names_host_runtime_and_protocol() -> None:

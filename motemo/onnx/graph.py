@@ -25,12 +25,9 @@ from torch import fx, nn
 from torch.nn import functional as F  # noqa: N812  (torch's own name for it)
 
 from motemo.errors import EvaluationError
+from motemo.onnx.names import INPUT, IR_VERSION, OPSET, OUTPUT
 from motemo.space import Shape
 from motemo.threads import single_threaded
-
-OPSET = 18
-IR_VERSION = 10
-INPUT, OUTPUT = "images", "logits"
 
 
 def build_onnx(
@@ -101,12 +98,12 @@ def _write_with_torch(
 
 def _write_directly(network: nn.Module, input_shape: Shape, *, batch: int | str) -> onnx.ModelProto:
     try:
-        traced = fx.symbolic_trace(network)
+        traced = fx.Tracer().trace(network)  # no GraphModule: nobody needs its Python code
     except Exception as error:  # tracing runs the user's own forward, which may raise anything
         raise _UnsupportedError(str(error)) from error
     _require_same(network, traced, input_shape)
-    graph = _Graph(traced)
-    for node in traced.graph.nodes:
+    graph = _Graph(network)
+    for node in traced.nodes:
         graph.add(node)
     shape = [batch, *input_shape]
     proto = helper.make_graph(
@@ -124,11 +121,12 @@ def _write_directly(network: nn.Module, input_shape: Shape, *, batch: int | str)
     )
 
 
-def _require_same(network: nn.Module, traced: nn.Module, input_shape: Shape) -> None:
+def _require_same(network: nn.Module, traced: fx.Graph, input_shape: Shape) -> None:
     """Refuse a trace that computes something else: `fx` does not see `x += y` overwrite x."""
     images = torch.rand(1, *input_shape, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad(), single_threaded():
-        if not torch.allclose(network(images), traced(images), rtol=1e-4, atol=1e-6):
+    interpreter = fx.Interpreter(network, graph=traced)
+    with torch.inference_mode(), single_threaded():
+        if not torch.allclose(network(images), interpreter.run(images), rtol=1e-4, atol=1e-6):
             raise _UnsupportedError("the trace computes something else")
 
 
@@ -136,7 +134,7 @@ def _require_same(network: nn.Module, traced: nn.Module, input_shape: Shape) -> 
 class _Graph:
     """An ONNX graph in the making."""
 
-    traced: fx.GraphModule
+    network: nn.Module
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     weights: list[onnx.TensorProto] = field(default_factory=list)
     names: dict[fx.Node, str] = field(default_factory=dict)
@@ -153,7 +151,7 @@ class _Graph:
                     raise _UnsupportedError("not exactly one output")
                 self.emit("Identity", [self.names[node.args[0]]], name=OUTPUT)
             case "call_module":
-                module = self.traced.get_submodule(str(node.target))
+                module = self.network.get_submodule(str(node.target))
                 convert = _MODULES.get(type(module))
                 if convert is None or node.kwargs:
                     raise _UnsupportedError(type(module).__name__)
@@ -286,6 +284,19 @@ def _zero_pad(graph: _Graph, module: nn.ZeroPad2d, x: str) -> str:
     return graph.emit("Pad", [x, graph.weight(pads)])
 
 
+def _channel_shuffle(graph: _Graph, module: nn.ChannelShuffle, x: str) -> str:
+    """Turn the channels from (group, channel) to (channel, group); 0 and -1 are N and the rest."""
+    resolution = graph.emit("Shape", [x], {"start": 2})
+
+    def shape(*leading: int) -> str:
+        sizes = graph.weight(np.array(leading, dtype=np.int64))
+        return graph.emit("Concat", [sizes, resolution], {"axis": 0})
+
+    grouped = graph.emit("Reshape", [x, shape(0, module.groups, -1)])
+    turned = graph.emit("Transpose", [grouped], {"perm": [0, 2, 1, 3, 4]})
+    return graph.emit("Reshape", [turned, shape(0, -1)])
+
+
 def _linear(graph: _Graph, module: nn.Linear, x: str) -> str:
     parameters = dict(module.named_parameters())
     product = graph.emit("MatMul", [x, graph.weight(parameters["weight"].T)])
@@ -352,6 +363,16 @@ def _cat_call(graph: _Graph, node: fx.Node) -> str:
     return graph.emit("Concat", [graph.operand(t) for t in tensors], {"axis": axis})
 
 
+def _getitem_call(graph: _Graph, node: fx.Node) -> str:
+    """Write `x[:, :n]`, the first channels."""
+    match node.args:
+        case (fx.Node() as x, (slice(start=None, stop=None, step=None), slice() as channels)):
+            if isinstance(channels.stop, int) and (channels.start, channels.step) == (None, None):
+                bounds = (graph.weight(np.array([n], np.int64)) for n in (0, channels.stop, 1))
+                return graph.emit("Slice", [graph.operand(x), *bounds])
+    raise _UnsupportedError(f"indexing by {node.args[1:]}")
+
+
 _ConvertModule: TypeAlias = Callable[[_Graph, Any, str], str]
 _ConvertCall: TypeAlias = Callable[[_Graph, fx.Node], str]
 
@@ -363,6 +384,7 @@ _MODULES: dict[type[nn.Module], _ConvertModule] = {
     nn.MaxPool2d: _max_pool,
     nn.AdaptiveAvgPool2d: _global_pool,
     nn.ZeroPad2d: _zero_pad,
+    nn.ChannelShuffle: _channel_shuffle,
     nn.Flatten: _flatten,
     nn.Identity: _unchanged,
     nn.Dropout: _unchanged,
@@ -381,6 +403,7 @@ _CALLS: dict[object, _ConvertCall] = {
     operator.mul: _binary("Mul"),
     torch.mul: _binary("Mul"),
     operator.sub: _binary("Sub"),
+    operator.getitem: _getitem_call,
     F.relu: _relu_call,
     torch.relu: _relu_call,
     "relu": _relu_call,

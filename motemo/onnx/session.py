@@ -1,8 +1,10 @@
-"""ONNX Runtime sessions. The one file that imports onnxruntime."""
+"""ONNX Runtime sessions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, final
 
 import numpy as np
 import onnx
@@ -10,10 +12,11 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from motemo.errors import DeviceError, EvaluationError
-from motemo.onnx.graph import INPUT
+from motemo.onnx.names import INPUT, OUTPUT
 from motemo.space import Shape
 
 VERSION: str = onnxruntime.__version__
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 onnxruntime.set_default_logger_severity(3)  # errors only: its warnings name no remedy
 
 
@@ -31,12 +34,48 @@ def require_provider(provider: str) -> None:
         )
 
 
-def open_session(
-    model: onnx.ModelProto, *, provider: str = "CPUExecutionProvider", threads: int = 1
-) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    """Load a model and return a function from images `(N, C, H, W)` to logits `(N, K)`.
+@final
+@dataclass(frozen=True)
+class Session:
+    """A loaded model: a function from images `(N, C, H, W)` to logits `(N, K)`.
 
-    With one thread, it computes on the thread that calls it.
+    Attributes:
+        inner: ONNX Runtime's session.
+        provider: Its execution provider.
+    """
+
+    inner: Any
+    provider: str
+
+    def __call__(self, images: NDArray[Any]) -> NDArray[Any]:
+        """Compute on images in this host's memory, of the floating-point type of the model."""
+        logits: NDArray[Any] = self.inner.run(None, {INPUT: images})[0]
+        return logits
+
+    def bind(self, images: NDArray[Any]) -> Callable[[], object]:
+        """Return what computes on these images again and again, and waits for the end.
+
+        On a GPU, images and logits stay in its memory: no copy is in a run.
+        """
+        if self.provider != CUDA:
+            return lambda: self.inner.run(None, {INPUT: images})
+        binding = self.inner.io_binding()
+        binding.bind_ortvalue_input(
+            INPUT, onnxruntime.OrtValue.ortvalue_from_numpy(images, "cuda", 0)
+        )
+        binding.bind_output(OUTPUT, "cuda", 0)
+
+        def run() -> None:
+            self.inner.run_with_iobinding(binding)
+            binding.synchronize_outputs()
+
+        return run
+
+
+def open_session(model: onnx.ModelProto, *, provider: str = CPU, threads: int = 1) -> Session:
+    """Load a model.
+
+    With one thread, the CPU provider computes on the thread that calls.
 
     Raises:
         DeviceError: The execution provider is not installed here.
@@ -48,7 +87,7 @@ def open_session(
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 3
-    exact = {"use_tf32": "0"} if provider == "CUDAExecutionProvider" else {}
+    exact = {"use_tf32": "0"} if provider == CUDA else {}
     try:
         session = onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=[(provider, exact)]
@@ -60,12 +99,7 @@ def open_session(
             f"ONNX Runtime has {provider} but cannot start it here and would fall back to "
             f"{session.get_providers()[0]}. Check the driver and the libraries it needs."
         )
-
-    def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
-        outputs: list[NDArray[np.float32]] = session.run(None, {INPUT: images})
-        return outputs[0]
-
-    return run
+    return Session(session, provider)
 
 
 def example_images(input_shape: Shape, *, batch: int = 1, seed: int = 0) -> NDArray[np.float32]:

@@ -101,7 +101,7 @@ class OnnxEncoder(Encoder):
         """Give the model's input the name that sessions feed; return its shape."""
         import onnx
 
-        from motemo.onnx.graph import INPUT
+        from motemo.onnx.names import INPUT
 
         stored = {tensor.name for tensor in model.graph.initializer}
         inputs = [value for value in model.graph.input if value.name not in stored]

@@ -55,33 +55,15 @@ def front_table(front: Front, *, architectures: bool = True) -> Table:
 
 def print_front(front: Front, console: Console) -> None:
     """Print the table, with whole genotypes: beside the values if there is room, else below."""
-    busy = [member.trial for member in front if _on_a_busy_machine(member)]
     longest = max((len(m.architecture.genotype) for m in front), default=0)
     if console.width >= longest + _ROOM_FOR_VALUES:
         console.print(front_table(front))
-        _warn_of(busy, console)
         return
     console.print(front_table(front, architectures=False))
     console.print("\ntrial  architecture", style="bold", highlight=False)
     for member in front:
         line = f"{member.trial:>5}  {member.architecture.genotype}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-    _warn_of(busy, console)
-
-
-def _on_a_busy_machine(member: Member) -> bool:
-    return any(m.record.get("trusted") is False for m in member.measurements.values())
-
-
-def _warn_of(busy: Sequence[int], console: Console) -> None:
-    if busy:
-        trials = ", ".join(map(str, busy))
-        console.print(
-            f"The machine was busy when trial {trials} was measured: do not trust these figures, "
-            "measure again.",
-            style="yellow",
-            highlight=False,
-        )
 
 
 def _caption(front: Front) -> Text:
