@@ -115,15 +115,19 @@ class Cell(nn.Module):
                     else _operation(name, channels, norm)
                 )
                 self.incoming[target - 1].append((source, edge))
+        self.read = {3, *(source for source, _, name in edges if name != "none")}
         self.zeros = _Zeros(channels, entry) if entry else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the last node's value; a node that no edge enters holds zeros."""
-        nodes = [x]
-        for incoming in self.incoming:
+        nodes = {0: x}
+        for node, incoming in enumerate(self.incoming, start=1):
             terms = [self.edges[edge](nodes[source]) for source, edge in incoming]
-            nodes.append(sum(terms[1:], terms[0]) if terms else self._zeros(x))
-        return nodes[-1]
+            if terms:
+                nodes[node] = sum(terms[1:], terms[0])
+            elif node in self.read:  # zeros that nobody reads would cost time and memory
+                nodes[node] = self._zeros(x)
+        return nodes[3]
 
     def _zeros(self, x: torch.Tensor) -> torch.Tensor:
         return x * 0.0 if self.zeros is None else self.zeros(x)
