@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import median, quantiles
+from typing import TYPE_CHECKING
 
 from motemo.device import Device, Timing, TimingProtocol
-from motemo.hardware.deployment import check_deployment
+from motemo.hardware.deployment import NetworkCost
 from motemo.hardware.spread import latency_interval, steady_ms
-from motemo.objective import Direction, Measurement, Objective, Outcome, Stage, evaluate_each
-from motemo.space import Architecture, Json, Shape
+from motemo.objective import Measurement, Stage
+from motemo.space import Json
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True, kw_only=True)
-class Latency(Objective):
+class Latency(NetworkCost):
     """Median wall-clock milliseconds of one run, an inference of the device's batch.
 
     Lower is better. Runs that other programs interrupted do not count, and times are scaled to
@@ -24,34 +27,22 @@ class Latency(Objective):
 
     Attributes:
         device: Where to measure.
-        input_shape: Deployment shape of one image, (C, H, W).
-        classes: Number of classes of the deployed network.
         protocol: How long to measure, and what counts as too busy.
     """
 
     device: Device
     name: str = "latency_ms"
-    input_shape: Shape = (3, 32, 32)
-    classes: int = 10
     protocol: TimingProtocol = field(default_factory=TimingProtocol)
     unit: str = field(default="ms", init=False)
-    direction: Direction = field(default=Direction.MINIMIZE, init=False)
     stage: Stage = field(default=Stage.MEASURE, init=False)
-
-    def __post_init__(self) -> None:
-        check_deployment(self.input_shape, self.classes)
 
     @property
     def occupies_host(self) -> bool:  # type: ignore[override]  # it is the device that knows
         """Whether the device is part of this host."""
         return self.device.occupies_host
 
-    def evaluate(self, architectures: Sequence[Architecture]) -> list[Outcome]:
-        """Deploy and time each network as written, with untrained weights."""
-        return evaluate_each(architectures, self._measure)
-
-    def _measure(self, architecture: Architecture) -> Measurement:
-        network = architecture.build(input_shape=self.input_shape, classes=self.classes)
+    def cost(self, network: nn.Module) -> Measurement:
+        """Deploy and time a network."""
         timing = self.device.time(network, input_shape=self.input_shape, protocol=self.protocol)
         low, middle, high = latency_interval(timing, self.protocol)
         record = self._record(timing, middle)
@@ -60,8 +51,7 @@ class Latency(Objective):
     def identity(self) -> dict[str, Json]:
         """Deployment shape and classes, protocol, device with host and versions."""
         return {
-            "input_shape": list(self.input_shape),
-            "classes": self.classes,
+            **super().identity(),
             "protocol": asdict(self.protocol),
             "device": self.device.identity(),
         }

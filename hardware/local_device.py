@@ -17,7 +17,7 @@ from motemo.errors import EvaluationError
 from motemo.hardware.cores import cores, pinned
 from motemo.hardware.nominal import nominal_reference_ms
 from motemo.hardware.reference_network import INPUT_SHAPE, reference_network
-from motemo.hardware.spread import calm_runs
+from motemo.hardware.spread import calm_runs, latency_interval
 from motemo.hardware.timing import Run, time_runs
 from motemo.space import Json, Shape
 
@@ -111,8 +111,8 @@ class LocalDevice(Device):
         raise EvaluationError(
             f"this machine is too busy for a figure: {busy}, in each of {attempt} measurements "
             f"within {protocol.patience_seconds:g} s. Measure on a quiet machine, or set "
-            "`protocol.patience_seconds` to wait longer, `protocol.min_calm_share` and "
-            "`protocol.max_slowdown` to accept more"
+            "`protocol.patience_seconds` to wait longer; `protocol.min_calm_share`, "
+            "`.max_slowdown` and `.max_relative_width` accept more"
         )
 
     def _time_once(self, load: Load, protocol: TimingProtocol) -> Timing:
@@ -182,5 +182,11 @@ def _disturbance(timing: Timing, protocol: TimingProtocol) -> str | None:
         return (
             f"a reference network takes {slowdown:.2f} times as long as when the device was first "
             f"used (at most {protocol.max_slowdown:g})"
+        )
+    low, middle, high = latency_interval(timing, protocol)
+    if high - low > protocol.max_relative_width * middle:
+        return (
+            f"the median lies anywhere from {max(0.0, low):.4g} to {high:.4g} ms (at most "
+            f"{protocol.max_relative_width:.0%} of it)"
         )
     return None

@@ -34,6 +34,8 @@ class TimingProtocol:
             is repeated.
         max_slowdown: The measurement is repeated where the reference network takes so many times
             longer than it did at first on this device, where the device has one.
+        max_relative_width: The measurement is repeated where the interval of its median is wider
+            than this share of the median.
         patience_seconds: How long to repeat before the measurement fails, the host being too busy.
         correct_drift: Whether times are scaled to the speed that the reference network had at
             first, where the device has one.
@@ -52,6 +54,7 @@ class TimingProtocol:
     max_wall_per_cpu: float = 1.1
     min_calm_share: float = 0.33
     max_slowdown: float = 1.5
+    max_relative_width: float = 0.3
     patience_seconds: float = 60.0
     correct_drift: bool = True
 
@@ -76,6 +79,7 @@ _RANGES = (
     ("max_wall_per_cpu", 1, math.inf),
     ("min_calm_share", 0, 1),
     ("max_slowdown", 1, math.inf),
+    ("max_relative_width", _TINY, math.inf),
     ("patience_seconds", 0, _HUGE),
 )
 

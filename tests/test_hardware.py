@@ -404,7 +404,8 @@ def test_pinned_keeps_to_its_cores_and_restores_them() -> None:
 
 # Latency
 
-QUICK = TimingProtocol(warmup_runs=1, warmup_ms=0, min_runs=10, max_runs=20, loads=2)
+ANY = {"max_relative_width": float("inf")}
+QUICK = TimingProtocol(warmup_runs=1, warmup_ms=0, min_runs=10, max_runs=20, loads=2, **ANY)
 ARCHITECTURE = NasBench201(channels=2, cells=1).architecture(
     "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|nor_conv_1x1~2|"
 )
@@ -529,6 +530,7 @@ LENIENT = {
     "max_runs": 10,
     "max_wall_per_cpu": 5.0,
     "max_slowdown": 99.0,
+    **ANY,
 }
 
 
@@ -551,10 +553,17 @@ def test_a_host_that_stays_busy_is_refused() -> None:
 def test_a_device_that_became_slow_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     device = Restless(disturbed=0)
     monkeypatch.setattr("motemo.hardware.local_device.nominal_reference_ms", lambda *_: 1e-6)
-    protocol = TimingProtocol(patience_seconds=0.1, loads=1, min_runs=10, max_runs=10)
+    protocol = TimingProtocol(patience_seconds=0.1, loads=1, min_runs=10, max_runs=10, **ANY)
     (outcome,) = Latency(device=device, protocol=protocol).evaluate([ARCHITECTURE])
     assert isinstance(outcome, Failure)
     assert "times as long as when the device was first used (at most 1.5)" in outcome.reason
+
+
+def test_a_median_that_nobody_knows_is_refused() -> None:
+    protocol = TimingProtocol(patience_seconds=0.1, max_relative_width=1e-6)
+    (outcome,) = Latency(device=cpu(), protocol=protocol).evaluate([ARCHITECTURE])
+    assert isinstance(outcome, Failure)
+    assert "the median lies anywhere from" in outcome.reason
 
 
 def test_the_speed_at_first_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

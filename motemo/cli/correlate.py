@@ -27,8 +27,8 @@ from motemo.cli.settings import (
     Threads,
     TrainDevice,
     create_device,
+    deployment_shape,
     load_images,
-    parse_shape,
     set_options,
 )
 from motemo.errors import SettingsError
@@ -125,9 +125,9 @@ def correlate(
     images_per_class: ImagesPerClass = None,
     image_size: ImageSize = None,
     device: DeviceName = "cpu",
-    threads: Threads = 1,
+    threads: Threads = None,
     train_device: TrainDevice = "cpu",
-    input_shape: InputShape = "3x32x32",
+    input_shape: InputShape = None,
     classes: Classes = None,
     processes: Annotated[
         int | None,
@@ -182,7 +182,7 @@ def correlate(
         option or [],
         ImageChoice(data, data_classes, images_per_class, image_size, seed),
         {
-            "input_shape": parse_shape(input_shape),
+            "input_shape": deployment_shape(input_shape, device),
             "train_device": train_device,
             "classes": classes,
             "seed": seed,
@@ -224,7 +224,7 @@ def _estimates(
     images: ImageChoice,
     offered: Mapping[str, object],
     *,
-    device: tuple[str, int],
+    device: tuple[str, int | None],
 ) -> dict[str, Objective | str]:
     """Create the estimates by label, the baselines last."""
     from motemo.correlation.estimates import is_derived, split_label
@@ -246,7 +246,7 @@ def _estimates(
         loaded = images.load(images.source)
         offered |= {"data": loaded, "classes": offered["classes"] or loaded.classes}
     if any("device" in of_one for of_one in parameters.values()):
-        offered["device"] = create_device(*device)
+        offered["device"] = create_device(*device, data=offered.get("data"))
     for label, name in asked.items():
         if "data" in parameters[name] and images.source is None:
             raise SettingsError(

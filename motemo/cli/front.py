@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from motemo.cli.console import note, show
+from motemo.cli.console import err_console, note, show
 from motemo.cli.export import write_onnx
 from motemo.errors import SettingsError
 
@@ -26,6 +26,22 @@ def front(
         list[str] | None,
         typer.Option("--constraint", help="Narrow the front, as in 'latency_ms<=2'. Repeat."),
     ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            "--device",
+            help="Measure the members of the front on this device, and redraw it; see 'motemo "
+            "devices'. What is measured is kept with the run.",
+        ),
+    ] = None,
+    replaces: Annotated[
+        str | None,
+        typer.Option(
+            "--replaces",
+            help="With --device: the cost in whose place the latency comes.  "
+            "\\[default: the front's latency, or else flops, or params]",
+        ),
+    ] = None,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV; write front.csv.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON; write front.json.")] = False,
     html: Annotated[bool, typer.Option("--html", help="Write front.html.")] = False,
@@ -35,7 +51,7 @@ def front(
         Path | None,
         typer.Option(
             "--out",
-            help="Where to write; needed with --constraint or a storage URL.  "
+            help="Where to write; needed with --constraint, --device or a storage URL.  "
             "\\[default: the run's folder]",
         ),
     ] = None,
@@ -54,6 +70,8 @@ def front(
 
       motemo front runs/search --constraint "latency_ms<=2" --csv > small.csv
 
+      motemo front runs/search --device pi --out runs/on-the-pi --csv
+
       motemo front postgresql+psycopg://me@host/db --study-name motemo --html --out report
     """
     import optuna
@@ -65,9 +83,14 @@ def front(
     folder = _source(run, storage=storage, study_name=study_name)
     with explained():
         answer = read_front(load_study(folder.storage_url, folder.study_name))
+    if device is not None:
+        answer = _on_device(answer, device, replaces, folder)
+    elif replaces is not None:
+        raise SettingsError("--replaces goes with --device: give both, or neither.")
     if constraint:
         answer = answer.within(*constraint)
-    target: RunFolder | None = None if constraint or is_storage_url(run) else folder
+    other = constraint or device or is_storage_url(run)
+    target: RunFolder | None = None if other else folder
     if out is not None:
         target = replace(folder, path=out)
         target.check_free_for(folder)
@@ -85,6 +108,52 @@ def _source(run: str, *, storage: str | None, study_name: str | None) -> RunFold
     return replace(opened, study_name=study_name) if study_name else opened
 
 
+def _on_device(answer: Front, name: str, replaces: str | None, folder: RunFolder) -> Front:
+    """Measure the members of a front on a device, and redraw it."""
+    from rich.progress import Progress
+
+    from motemo.cli.settings import create_device
+    from motemo.hardware.latency import Latency
+    from motemo.hardware.profiles import profile
+    from motemo.records import stored_deployment
+    from motemo.rescoring import rescore
+
+    replaced = replaces or _cost_to_replace(answer)
+    shape, classes = stored_deployment(answer.settings)
+    latency = Latency(
+        device=create_device(name, None),
+        input_shape=profile(name).input_shape or shape,
+        classes=classes,
+    )
+    with Progress(console=err_console, transient=True) as progress:
+        task = progress.add_task(f"measuring on {name}", total=len(answer))
+        redrawn = rescore(
+            answer,
+            latency,
+            max(1, len(answer)),
+            replaces=replaced,
+            storage=folder.storage_url,
+            study_name=f"{folder.study_name} on {name}",
+            on_progress=lambda done, wanted: progress.update(task, completed=done, total=wanted),
+        )
+    measured = f"{len(redrawn.evaluated)} of {len(answer)} members measured"
+    note(f"{latency.name} on {name} in place of {replaced}: {measured}, {len(redrawn)} stay")
+    return redrawn
+
+
+def _cost_to_replace(answer: Front) -> str:
+    """Return the cost that says most of how fast a network is."""
+    milliseconds = [axis.name for axis in answer.axes if axis.unit == "ms"]
+    names = [axis.name for axis in answer.axes]
+    counted = [name for name in ("flops", "params") if name in names]
+    if not milliseconds + counted:
+        raise SettingsError(
+            "The front has no latency, flops or params that a latency could replace. Say by "
+            f"--replaces which of {', '.join(names)} it does."
+        )
+    return (milliseconds + counted)[0]
+
+
 def _emit(
     answer: Front,
     target: RunFolder | None,
@@ -100,8 +169,8 @@ def _emit(
         raise SettingsError("Standard output holds one document: give --csv or --json, not both.")
     if target is None and (html or png or onnx):
         raise SettingsError(
-            "Where to? A narrowed front does not replace the run's own files, and a storage URL "
-            "has no folder. Give --out FOLDER."
+            "Where to? A narrowed or redrawn front does not replace the run's own files, and a "
+            "storage URL has no folder. Give --out FOLDER."
         )
     for wanted, text in ((csv, to_csv), (as_json, to_json)):
         if wanted:

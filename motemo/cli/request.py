@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from motemo.cli.settings import create_device, create_objectives, load_images, parse_shape
+from motemo.cli.settings import create_device, create_objectives, deployment_shape, load_images
 from motemo.errors import DataError, StorageError
 from motemo.registry import SPACES
 
@@ -33,9 +33,9 @@ class Request:
     options: tuple[str, ...]
     constraints: tuple[str, ...]
     device: str
-    threads: int
+    threads: int | None
     train_device: str
-    input_shape: str
+    input_shape: str | None
     classes: int | None
     sampler: str
     population: int | None
@@ -57,8 +57,8 @@ class Request:
             self.objectives,
             self.options,
             data=images,
-            device=create_device(self.device, self.threads),
-            input_shape=parse_shape(self.input_shape),
+            device=create_device(self.device, self.threads, data=images),
+            input_shape=deployment_shape(self.input_shape, self.device),
             classes=images.classes if self.classes is None else self.classes,
             seed=self.seed,
             train_device=self.train_device,

@@ -10,7 +10,7 @@ import typer
 
 from motemo.cli.console import show_preparations
 from motemo.errors import SettingsError
-from motemo.registry import DEVICES, OBJECTIVES
+from motemo.registry import OBJECTIVES
 
 if TYPE_CHECKING:
     from motemo.data.dataset import ImageData
@@ -58,14 +58,24 @@ ImageSize = Annotated[
     ),
 ]
 DeviceName = Annotated[
-    str, typer.Option("--device", help="Device whose cost counts; see 'motemo list'.")
+    str, typer.Option("--device", help="Device whose cost counts; see 'motemo devices'.")
 ]
-Threads = Annotated[int, typer.Option("--threads", help="Threads of one inference on the device.")]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads", help="Threads of one inference on the device.  \\[default: the device's, or 1]"
+    ),
+]
 TrainDevice = Annotated[
     str, typer.Option("--train-device", help="torch device that trains: cpu, cuda, cuda:1.")
 ]
 InputShape = Annotated[
-    str, typer.Option("--input-shape", help="Deployment shape, CxHxW, that costs are taken at.")
+    str | None,
+    typer.Option(
+        "--input-shape",
+        help="Deployment shape, CxHxW, that costs are taken at.  "
+        "\\[default: the device's, or 3x32x32]",
+    ),
 ]
 Classes = Annotated[
     int | None,
@@ -100,10 +110,19 @@ def load_images(
     )
 
 
-def create_device(name: str, threads: int) -> Device:
-    """Create the device whose cost counts."""
-    device: Device = DEVICES.create(name, offered={"threads": threads})
-    return device
+def create_device(name: str, threads: int | None, *, data: ImageData | None = None) -> Device:
+    """Create the device whose cost counts; reduced precision is calibrated on the data."""
+    from motemo.hardware.profiles import profile
+
+    given = {} if threads is None else {"threads": threads}
+    return profile(name).create(offered={"calibration": data}, options=given)
+
+
+def deployment_shape(given: str | None, device: str) -> Shape:
+    """Return the shape that costs are taken at: as given, or the device's, or 3x32x32."""
+    from motemo.hardware.profiles import profile
+
+    return parse_shape(given) if given else profile(device).input_shape or (3, 32, 32)
 
 
 def create_objectives(
