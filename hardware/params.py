@@ -2,42 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, final
 
-from motemo.counting import count_parameters
-from motemo.hardware.deployment import check_deployment
-from motemo.objective import Direction, Measurement, Objective, Outcome, Stage, evaluate_each
-from motemo.space import Architecture, Json, Shape
+from motemo.counting import count_parameters_by_module
+from motemo.hardware.deployment import NetworkCost
+from motemo.objective import Measurement, Stage
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
-class Params(Objective):
+class Params(NetworkCost):
     """Trainable parameters of the full network. Lower is better.
 
-    Attributes:
-        input_shape: Deployment shape of one image, (C, H, W).
-        classes: Number of classes of the deployed network.
+    The record lists them by the kind of module that holds them.
     """
 
     name: str = "params"
-    input_shape: Shape = (3, 32, 32)
-    classes: int = 10
     unit: str = field(default="count", init=False)
-    direction: Direction = field(default=Direction.MINIMIZE, init=False)
     stage: Stage = field(default=Stage.COUNT, init=False)
 
-    def __post_init__(self) -> None:
-        check_deployment(self.input_shape, self.classes)
-
-    def evaluate(self, architectures: Sequence[Architecture]) -> list[Outcome]:
-        """Count each network as written."""
-        return evaluate_each(architectures, self._count)
-
-    def _count(self, architecture: Architecture) -> Measurement:
-        network = architecture.build(input_shape=self.input_shape, classes=self.classes)
-        return Measurement.exact(count_parameters(network), self.unit)
-
-    def identity(self) -> dict[str, Json]:
-        """Deployment shape and classes."""
-        return {"input_shape": list(self.input_shape), "classes": self.classes}
+    def cost(self, network: nn.Module) -> Measurement:
+        """Count the parameters."""
+        counts = count_parameters_by_module(network)
+        return Measurement.exact(sum(counts.values()), self.unit, {"by_module": {**counts}})

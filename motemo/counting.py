@@ -56,6 +56,18 @@ def count_parameters(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters() if p.requires_grad)
 
 
+def count_parameters_by_module(network: nn.Module) -> dict[str, int]:
+    """Return the trainable parameters by kind of module, a shared one at the first that has it."""
+    counts: Counter[str] = Counter()
+    seen: set[nn.Parameter] = set()
+    for module in network.modules():
+        own = {p for p in module.parameters(recurse=False) if p.requires_grad} - seen
+        seen |= own
+        if own:
+            counts[type(module).__name__] += sum(p.numel() for p in own)
+    return dict(sorted(counts.items()))
+
+
 def count_operators(network: nn.Module, input_shape: Shape) -> OperatorCounts:
     """Count what one forward pass in evaluation mode computes for one image `(1, C, H, W)`.
 
@@ -170,8 +182,9 @@ _HANDLERS: dict[str, _Handler | None] = {
             *("relu", "relu_", "relu6", "hardtanh", "hardtanh_", "hardswish", "hardswish_"),
             *("hardsigmoid", "hardsigmoid_", "silu", "silu_", "sigmoid", "tanh", "gelu", "elu"),
             *("leaky_relu", "leaky_relu_", "softmax", "log_softmax", "clamp"),
+            "upsample_bilinear2d",
         )
     },
     **{f"aten::{name}": _window(name) for name in ("avg_pool2d", "max_pool2d")},
-    **{f"aten::{name}": None for name in ("pad", "constant_pad_nd")},  # moves, computes nothing
+    **{f"aten::{name}": None for name in ("pad", "constant_pad_nd", "channel_shuffle")},  # moves
 }
