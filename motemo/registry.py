@@ -152,6 +152,51 @@ SPACES = Registry(
             "motemo.spaces.transnas_micro:TransNasMicro",
             "TransNAS-Bench-101 micro: a cell of 6 edges with 4 operations each, 4,096 cells",
         ),
+        Entry(
+            "nasbench101",
+            "motemo.spaces.nasbench101:NasBench101",
+            "NAS-Bench-101: a cell of 7 vertices and at most 9 edges, 3 operations, 423,624 cells",
+        ),
+        Entry(
+            "darts",
+            "motemo.spaces.darts:Darts",
+            "DARTS: a normal and a reduction cell of 4 nodes, 8 operations, 20 cells deep",
+        ),
+        Entry(
+            "nasbench301",
+            "motemo.spaces.darts:Darts.nasbench301",
+            "NAS-Bench-301: the cells of DARTS with 7 operations, 8 cells deep",
+        ),
+        Entry(
+            "nats_size",
+            "motemo.spaces.nats_size:NatsSize",
+            "NATS-Bench size: 8 to 64 channels in each of 5 layers of one cell, 32,768 networks",
+        ),
+        Entry(
+            "ofa_mbv3",
+            "motemo.spaces.once_for_all:OnceForAll",
+            "Once-for-All MobileNetV3: 5 stages, kernel and expansion of each block, 2e19 networks",
+        ),
+        Entry(
+            "proxyless",
+            "motemo.spaces.once_for_all:proxyless",
+            "Once-for-All ProxylessNAS: the same choices, MobileNetV2 blocks, 2e20 networks",
+        ),
+        Entry(
+            "mobilenetv2",
+            "motemo.spaces.once_for_all:mobilenetv2",
+            "MobileNetV2 with other expansions and depths, 7e10 networks",
+        ),
+        Entry(
+            "mnasnet",
+            "motemo.spaces.mnasnet:MnasNet",
+            "MnasNet as in Accel-NASBench: 7 stages of equal blocks, 1e11 networks",
+        ),
+        Entry(
+            "fbnet",
+            "motemo.spaces.fbnet:FBNet",
+            "FBNet: a chain of 22 layers, 9 kinds of block each, 3e20 networks",
+        ),
     ),
 )
 OBJECTIVES = Registry(
@@ -330,9 +375,34 @@ OBJECTIVES = Registry(
             "multiply-adds of one inference, counted by fvcore (lower is better)",
         ),
         Entry(
+            "memory_mb",
+            "motemo.hardware.memory:Memory",
+            "weights and activations live at the peak of an inference, counted (lower is better)",
+        ),
+        Entry(
+            "measured_memory_mb",
+            "motemo.hardware.measured_memory:MeasuredMemory",
+            "memory that ONNX Runtime takes for the network, measured (lower is better)",
+        ),
+        Entry(
+            "size_mb",
+            "motemo.hardware.size:Size",
+            "size of the ONNX file in float32, float16 or int8 (lower is better)",
+        ),
+        Entry(
+            "energy_mj",
+            "motemo.hardware.energy:Energy",
+            "measured millijoules of one inference on the device (lower is better)",
+        ),
+        Entry(
             "latency_ms",
             "motemo.hardware.latency:Latency",
             "measured milliseconds of one inference on the device (lower is better)",
+        ),
+        Entry(
+            "predicted_latency_ms",
+            "motemo.hardware.predicted_latency:PredictedLatency",
+            "the same, predicted by a model of the device, not measured (lower is better)",
         ),
     ),
 )
@@ -391,6 +461,31 @@ DEVICES = Registry(
             "cuda",
             "motemo.hardware.onnx_runtime:cuda",
             "this host's NVIDIA GPU, by ONNX Runtime (needs onnxruntime-gpu)",
+        ),
+        Entry(
+            "onnxruntime",
+            "motemo.hardware.onnx_runtime:OnnxRuntimeDevice",
+            "this host, by any execution provider of ONNX Runtime (option provider)",
+        ),
+        Entry(
+            "torch",
+            "motemo.hardware.torch_device:TorchDevice",
+            "this host, by PyTorch (options mode, place, channels_last)",
+        ),
+        Entry(
+            "torch_compiled",
+            "motemo.hardware.torch_device:torch_compiled",
+            "this host's CPU, by torch.compile (needs a C++ compiler)",
+        ),
+        Entry(
+            "torch_cuda",
+            "motemo.hardware.torch_device:torch_cuda",
+            "this host's NVIDIA GPU, by PyTorch and CUDA graphs",
+        ),
+        Entry(
+            "remote",
+            "motemo.hardware.remote_device:remote",
+            "a device of another machine, where motemo serve-device runs",
         ),
     ),
 )

@@ -124,10 +124,21 @@ def _write_directly(network: nn.Module, input_shape: Shape, *, batch: int | str)
 def _require_same(network: nn.Module, traced: fx.Graph, input_shape: Shape) -> None:
     """Refuse a trace that computes something else: `fx` does not see `x += y` overwrite x."""
     images = torch.rand(1, *input_shape, generator=torch.Generator().manual_seed(0))
-    interpreter = fx.Interpreter(network, graph=traced)
+    interpreter = _NotesShapes(network, graph=traced)
     with torch.inference_mode(), single_threaded():
         if not torch.allclose(network(images), interpreter.run(images), rtol=1e-4, atol=1e-6):
             raise _UnsupportedError("the trace computes something else")
+
+
+class _NotesShapes(fx.Interpreter):
+    """Runs a trace and notes the shape of every tensor at its node."""
+
+    def run_node(self, n: fx.Node) -> object:
+        """Return what the node computes."""
+        result = super().run_node(n)
+        if isinstance(result, torch.Tensor):
+            n.meta["shape"] = tuple(result.shape)
+        return result
 
 
 @dataclass
@@ -138,6 +149,8 @@ class _Graph:
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     weights: list[onnx.TensorProto] = field(default_factory=list)
     names: dict[fx.Node, str] = field(default_factory=dict)
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """Shapes of tensors for a batch of one image, by name."""
 
     def add(self, node: fx.Node) -> None:
         """Add what one traced node does."""
@@ -165,6 +178,8 @@ class _Graph:
                 self.names[node] = convert_call(self, node)
             case _:
                 raise _UnsupportedError(node.op)
+        if node in self.names and "shape" in node.meta:
+            self.shapes[self.names[node]] = node.meta["shape"]
 
     def _input(self, value: object) -> str:
         if not isinstance(value, fx.Node):
@@ -285,16 +300,23 @@ def _zero_pad(graph: _Graph, module: nn.ZeroPad2d, x: str) -> str:
 
 
 def _channel_shuffle(graph: _Graph, module: nn.ChannelShuffle, x: str) -> str:
-    """Turn the channels from (group, channel) to (channel, group); 0 and -1 are N and the rest."""
-    resolution = graph.emit("Shape", [x], {"start": 2})
+    """Turn the channels from (group, channel) to (channel, group); 0 keeps the batch size."""
+    resolution = graph.shapes[x][2:]
+    grouped, ungrouped = (
+        graph.weight(np.array([0, *channels, *resolution], dtype=np.int64))
+        for channels in ((module.groups, -1), (-1,))
+    )
+    turned = graph.emit(
+        "Transpose", [graph.emit("Reshape", [x, grouped])], {"perm": [0, 2, 1, 3, 4]}
+    )
+    return graph.emit("Reshape", [turned, ungrouped])
 
-    def shape(*leading: int) -> str:
-        sizes = graph.weight(np.array(leading, dtype=np.int64))
-        return graph.emit("Concat", [sizes, resolution], {"axis": 0})
 
-    grouped = graph.emit("Reshape", [x, shape(0, module.groups, -1)])
-    turned = graph.emit("Transpose", [grouped], {"perm": [0, 2, 1, 3, 4]})
-    return graph.emit("Reshape", [turned, shape(0, -1)])
+def _upsample(graph: _Graph, module: nn.Upsample, x: str) -> str:
+    if module.mode != "bilinear" or module.align_corners or module.size is None:
+        raise _UnsupportedError(f"resizing by {module.mode!r}")
+    resolution = graph.weight(np.array(_pair(module.size), dtype=np.int64))
+    return graph.emit("Resize", [x, "", "", resolution], {"mode": "linear", "axes": [2, 3]})
 
 
 def _linear(graph: _Graph, module: nn.Linear, x: str) -> str:
@@ -364,13 +386,14 @@ def _cat_call(graph: _Graph, node: fx.Node) -> str:
 
 
 def _getitem_call(graph: _Graph, node: fx.Node) -> str:
-    """Write `x[:, :n]`, the first channels."""
-    match node.args:
-        case (fx.Node() as x, (slice(start=None, stop=None, step=None), slice() as channels)):
-            if isinstance(channels.stop, int) and (channels.start, channels.step) == (None, None):
-                bounds = (graph.weight(np.array([n], np.int64)) for n in (0, channels.stop, 1))
-                return graph.emit("Slice", [graph.operand(x), *bounds])
-    raise _UnsupportedError(f"indexing by {node.args[1:]}")
+    """Write `x[:, :stop]`, the first channels."""
+    x, index = node.args
+    channels = index[1] if isinstance(index, tuple) and len(index) == 2 else None
+    stop = channels.stop if isinstance(channels, slice) else None
+    if not isinstance(stop, int) or index != (slice(None), slice(stop)):
+        raise _UnsupportedError(f"indexing by {index}")
+    start, end, axis = (graph.weight(np.array([n], dtype=np.int64)) for n in (0, stop, 1))
+    return graph.emit("Slice", [graph.operand(x), start, end, axis])
 
 
 _ConvertModule: TypeAlias = Callable[[_Graph, Any, str], str]
@@ -385,6 +408,7 @@ _MODULES: dict[type[nn.Module], _ConvertModule] = {
     nn.AdaptiveAvgPool2d: _global_pool,
     nn.ZeroPad2d: _zero_pad,
     nn.ChannelShuffle: _channel_shuffle,
+    nn.Upsample: _upsample,
     nn.Flatten: _flatten,
     nn.Identity: _unchanged,
     nn.Dropout: _unchanged,

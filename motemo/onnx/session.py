@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, final
 
 import numpy as np
@@ -52,17 +54,23 @@ class Session:
         logits: NDArray[Any] = self.inner.run(None, {INPUT: images})[0]
         return logits
 
-    def bind(self, images: NDArray[Any]) -> Callable[[], object]:
+    def bind(self, images: NDArray[Any]) -> Callable[[], None]:
         """Return what computes on these images again and again, and waits for the end.
 
         On a GPU, images and logits stay in its memory: no copy is in a run.
         """
-        if self.provider != CUDA:
-            return lambda: self.inner.run(None, {INPUT: images})
+        if self.provider == CUDA:
+            return self._bind_on_gpu(images)
+
+        def run() -> None:
+            self.inner.run(None, {INPUT: images})
+
+        return run
+
+    def _bind_on_gpu(self, images: NDArray[Any]) -> Callable[[], None]:
         binding = self.inner.io_binding()
-        binding.bind_ortvalue_input(
-            INPUT, onnxruntime.OrtValue.ortvalue_from_numpy(images, "cuda", 0)
-        )
+        placed = onnxruntime.OrtValue.ortvalue_from_numpy(images, "cuda", 0)
+        binding.bind_ortvalue_input(INPUT, placed)
         binding.bind_output(OUTPUT, "cuda", 0)
 
         def run() -> None:
@@ -81,17 +89,46 @@ def open_session(model: onnx.ModelProto, *, provider: str = CPU, threads: int = 
         DeviceError: The execution provider is not installed here.
         EvaluationError: ONNX Runtime refuses the model.
     """
-    require_provider(provider)
+    return _open(model.SerializeToString(), provider, _options(threads))
+
+
+def optimised(model: onnx.ModelProto, *, threads: int = 1) -> bytes:
+    """Return a model as the CPU provider rewrites it for this processor.
+
+    Loading it, with `open_optimised`, takes a third of the time; it then computes the same.
+
+    Raises:
+        EvaluationError: ONNX Runtime refuses the model.
+    """
+    options = _options(threads)
+    with tempfile.TemporaryDirectory(prefix="motemo-") as folder:
+        file = Path(folder) / "optimised.onnx"
+        options.optimized_model_filepath = str(file)
+        _open(model.SerializeToString(), CPU, options)
+        return file.read_bytes()
+
+
+def open_optimised(content: bytes, *, threads: int = 1) -> Session:
+    """Load what `optimised` returned."""
+    options = _options(threads)
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return _open(content, CPU, options)
+
+
+def _options(threads: int) -> Any:  # noqa: ANN401  (onnxruntime has no types)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 3
+    return options
+
+
+def _open(content: bytes, provider: str, options: Any) -> Session:  # noqa: ANN401
+    require_provider(provider)
     exact = {"use_tf32": "0"} if provider == CUDA else {}
     try:
-        session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=[(provider, exact)]
-        )
+        session = onnxruntime.InferenceSession(content, options, providers=[(provider, exact)])
     except Exception as error:  # onnxruntime's exceptions share no public base class
         raise EvaluationError(f"ONNX Runtime cannot load the model: {error}") from error
     if session.get_providers()[0] != provider:
