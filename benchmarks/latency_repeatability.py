@@ -53,13 +53,15 @@ def main() -> None:
     for name, value in figures.items():
         print(f"{name:44}{value}")
     if arguments.out is not None:
+        busy = arguments.busy_cores
         described = {
-            "cells": len(cells),
-            "seed": arguments.seed,
+            "title": f"{busy} busy neighbours" if busy else "as it was",
+            "drawn": f"{len(cells)} cells at random (seed {arguments.seed}), {arguments.device}",
+            "busy_cores": busy,
             "device_measured": device.identity() | {"host": ""},
-            "busy_cores": arguments.busy_cores,
+            "figures": figures,
         }
-        store(arguments.out, {**described, **figures}, packages=("onnxruntime", "torch"))
+        store(arguments.out, described, packages=("onnxruntime", "torch"))
 
 
 def draw(count: int, seed: int) -> list[Architecture]:

@@ -36,8 +36,12 @@ def latency_interval(timing: Timing, protocol: TimingProtocol) -> tuple[float, f
 
 
 def steady_ms(timing: Timing, protocol: TimingProtocol) -> list[float | None]:
-    """Return each run's time, corrected for drift; None where the run was interrupted."""
+    """Return each run's time, corrected for drift; None where the run was interrupted.
+
+    If all runs were, which a protocol may accept, all count.
+    """
     calm = calm_runs(timing, protocol)
+    calm = calm if any(calm) else [True] * len(calm)
     scales = [1.0] * len(calm)
     if protocol.correct_drift and timing.nominal_reference_ms is not None and timing.reference_ms:
         scales = [timing.nominal_reference_ms / ms for ms in timing.reference_ms]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -23,6 +24,8 @@ else:
     _FLOCK = True
 
 _logger = logging.getLogger(__name__)
+PATIENCE_SECONDS = 20.0
+"""How long to wait in silence."""
 
 
 @contextmanager
@@ -64,12 +67,33 @@ def _lock(name: str, *, exclusive: bool) -> int:
     """Return a handle that holds a lock until it is closed, or its process dies."""
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     handle = os.open(_folder() / name, flags, 0o600)
+    mode = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+        try:
+            fcntl.flock(handle, mode | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with _noted_if_long(_folder() / name):
+                fcntl.flock(handle, mode)
     except BaseException:
         os.close(handle)
         raise
     return handle
+
+
+@contextmanager
+def _noted_if_long(file: Path) -> Iterator[None]:
+    """Say so, once, if something takes long."""
+    text = (
+        "Waiting for other motemo processes on this machine, which train or measure; nothing is "
+        f"measured beside them. 'fuser {file}' names them; one that is stopped holds up all."
+    )
+    timer = threading.Timer(PATIENCE_SECONDS, lambda: _logger.warning(text))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _folder() -> Path:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from command_line import run as run
 
 
 @pytest.fixture(scope="session", autouse=True)

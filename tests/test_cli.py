@@ -10,17 +10,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from command_line import Run
 from PIL import Image
 
-from motemo import cli
 from motemo.export import check_equal
 from motemo.registry import DEVICES, OBJECTIVES, SAMPLERS, SPACES
 from motemo.spaces.nasbench201 import NasBench201
@@ -28,32 +26,6 @@ from motemo.spaces.nasbench201 import NasBench201
 CELL = "|nor_conv_3x3~0|+|nor_conv_3x3~0|skip_connect~1|+|skip_connect~0|none~1|none~2|"
 PATHLESS = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
 SMALL = ["--data-classes", "3", "--images-per-class", "12", "--set", "mote.recipe.epochs=1"]
-
-
-@dataclass(frozen=True)
-class Result:
-    status: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the command line from an empty folder, in this process."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: str) -> Result:
-        monkeypatch.setattr(sys, "argv", ["motemo", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = capsys.readouterr()
-        code = ended.value.code
-        return Result(code if isinstance(code, int) else 0, captured.out, captured.err)
-
-    return call
 
 
 def _files(folder: Path) -> dict[str, bytes]:
@@ -280,7 +252,7 @@ def test_measure_prints_records_as_written(run: Run, tmp_path: Path) -> None:
     records: list[dict[str, Any]] = json.loads(result.out)
     assert result.status == 0
     assert [set(record) for record in records] == [
-        {"arch", "objective", "value", "unit", "low", "high"}
+        {"arch", "objective", "device", "value", "unit", "low", "high"}
     ] * 6
     assert [record["arch"] for record in records] == [CELL, CELL, dead, dead, CELL, CELL]
     assert [record["objective"] for record in records] == ["params", "flops"] * 3
@@ -305,6 +277,15 @@ def test_a_training_that_diverges_is_a_failed_trial(run: Run, tmp_path: Path) ->
     assert result.status == 1
     assert json.loads(result.out)[0]["value"] is None
     assert "training diverged" in result.err
+
+
+def test_list_explains_a_space(run: Run) -> None:
+    shown = " ".join(run("list", "--space", "nasbench201").out.split())
+    assert "15,625" in shown
+    assert "Dong and Yang" in shown
+    assert "(6 genes): none, skip_connect" in shown
+    assert "M multiply-adds at 3x32x32" in shown
+    assert run("list", "--space", "nasbench202").status == 2
 
 
 def test_list_and_help_answer_without_heavy_imports() -> None:

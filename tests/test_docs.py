@@ -34,7 +34,7 @@ def test_links_in_documents_lead_somewhere() -> None:
 
 
 def test_tables_of_estimates_are_as_stored() -> None:
-    script = ROOT / "scripts" / "estimate_tables.py"
+    script = ROOT / "scripts" / "tables.py"
     command = [sys.executable, str(script), "check"]
     completed = subprocess.run(command, capture_output=True, text=True, check=False)
     assert completed.returncode == 0, completed.stderr

@@ -114,3 +114,17 @@ def test_the_lock_of_a_killed_process_is_free(trainer: Holder) -> None:
     trainer.process.wait()
     with host_lock.measuring():
         pass
+
+
+def test_a_long_wait_is_explained(
+    trainer: Holder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(host_lock, "PATIENCE_SECONDS", 0.1)
+    done: list[str] = []
+    measuring = _measure(done)
+    measuring.join(1.0)
+    assert "Waiting for other motemo processes" in caplog.text
+    assert not done
+    trainer.stop()
+    measuring.join(10)
+    assert done == ["measured"]

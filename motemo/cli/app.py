@@ -8,11 +8,14 @@ from motemo.allocator import keep_freed_memory
 from motemo.cli.benchmark import benchmark
 from motemo.cli.console import fail
 from motemo.cli.correlate import correlate
+from motemo.cli.devices import devices
 from motemo.cli.front import front
+from motemo.cli.latency_model import latency_model
 from motemo.cli.listing import list_names
 from motemo.cli.measure import measure
 from motemo.cli.reduce import reduce
 from motemo.cli.search import search
+from motemo.cli.serve_device import serve_device
 from motemo.cli.worker import worker
 from motemo.errors import MotemoError, UsageError
 
@@ -30,9 +33,12 @@ app.command()(search)
 app.command()(worker)
 app.command()(front)
 app.command()(measure)
+app.command()(devices)
 app.command()(benchmark)
 app.command()(correlate)
 app.command()(reduce)
+app.command("serve-device")(serve_device)
+app.add_typer(latency_model, name="latency-model")
 app.command("list")(list_names)
 
 

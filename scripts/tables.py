@@ -1,17 +1,19 @@
 #!/usr/bin/env python
-"""The tables of docs/estimates.md, from stored results.
+"""The tables of the documents, from stored results.
 
-    scripts/estimate_tables.py store runs/correlate nasbench201   # keep a run of motemo correlate
-    scripts/estimate_tables.py write                              # write the tables anew
-    scripts/estimate_tables.py check                              # fail if they are not as stored
+    scripts/tables.py store runs/correlate nasbench201   # keep a run of motemo correlate
+    scripts/tables.py write                              # write the tables anew
+    scripts/tables.py check                              # fail if they are not as stored
 
 `store` copies what a run found, without the published records that it was compared with, to
-benchmarks/results/estimates/NAME. In the document, a table stands between two comments, of which
+benchmarks/results/estimates/NAME. In a document, a table stands between two comments, of which
 the first says what it shows:
 
     <!-- correlate NAME -->            all estimates of a run, by every truth
     <!-- differences NAME AGAINST -->  paired differences to one estimate
     <!-- ablations STUDY -->           a study of benchmarks/ablations.py
+    <!-- figures FILE ... -->          what benchmarks stored under `figures`, side by side
+    <!-- rows FILE -->                 what a benchmark stored under `rows`, one line each
     <!-- end -->
 """
 
@@ -28,7 +30,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 ROOT = Path(__file__).parent.parent
-DOCUMENT = ROOT / "docs" / "estimates.md"
+DOCUMENTS = ROOT / "docs"
 RESULTS = ROOT / "benchmarks" / "results"
 KEPT = ("correlate.csv", "costs.csv", "differences.csv")
 _BLOCK = re.compile(r"(<!-- (?!end)(\w+) (.*?) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
@@ -48,11 +50,11 @@ def store(run: Path, name: str) -> None:
     (folder / "settings.json").write_text(json.dumps(settings, indent=1) + "\n")
 
 
-def render() -> str:
-    """Return the document with all its tables made anew."""
+def render(document: Path) -> str:
+    """Return a document with all its tables made anew."""
     return _BLOCK.sub(
         lambda block: f"{block[1]}{TABLES[block[2]](*block[3].split())}{block[5]}",
-        DOCUMENT.read_text(),
+        document.read_text(),
     )
 
 
@@ -122,10 +124,42 @@ def ablations_table(study: str) -> str:
     return _markdown(header, table) + f"\n{where}; {stored['date']}.\n"
 
 
+def figures_table(*files: str) -> str:
+    """Return figures by name, a column per file."""
+    stored = [json.loads((RESULTS / f"{file}.json").read_text()) for file in files]
+    names = dict.fromkeys(name for one in stored for name in one["figures"])
+    table = [[name, *(_shown(one["figures"].get(name)) for one in stored)] for name in names]
+    header = ["", *(one.get("title", file) for one, file in zip(stored, files, strict=True))]
+    return _markdown(header, table) + _where(stored[0])
+
+
+def rows_table(file: str) -> str:
+    """Return the rows of a file, whose columns are the keys of the first row."""
+    stored = json.loads((RESULTS / f"{file}.json").read_text())
+    header = list(stored["rows"][0])
+    table = [[_shown(row[name]) for name in header] for row in stored["rows"]]
+    return _markdown(header, table) + _where(stored)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list):
+        return " to ".join(_shown(each) for each in value)
+    return "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _where(stored: Mapping[str, Any]) -> str:
+    parts = [stored.get("drawn", ""), stored["device"]["processor"]]
+    versions = stored["versions"]
+    parts += [f"{name} {versions[name]}" for name in ("onnxruntime", "torch") if name in versions]
+    return f"\n{'; '.join(part for part in (*parts, stored['date']) if part)}.\n"
+
+
 TABLES: dict[str, Callable[..., str]] = {
     "correlate": correlate_table,
     "differences": differences_table,
     "ablations": ablations_table,
+    "figures": figures_table,
+    "rows": rows_table,
 }
 
 
@@ -183,11 +217,12 @@ def main() -> None:
     if arguments.command == "store":
         store(arguments.run, arguments.name)
         return
-    rendered = render()
-    if arguments.command == "write":
-        DOCUMENT.write_text(rendered)
-    elif rendered != DOCUMENT.read_text():
-        sys.exit(f"{DOCUMENT.name} is not as stored; run scripts/estimate_tables.py write")
+    for document in sorted(DOCUMENTS.glob("*.md")):
+        rendered = render(document)
+        if arguments.command == "write":
+            document.write_text(rendered)
+        elif rendered != document.read_text():
+            sys.exit(f"{document.name} is not as stored; run scripts/tables.py write")
 
 
 if __name__ == "__main__":
