@@ -16,9 +16,9 @@ def latency_interval(timing: Timing, protocol: TimingProtocol) -> tuple[float, f
 
     Interrupted runs are left out. Times are scaled, run by run, to the speed that the reference
     network had at first on this device. The interval is that of Student's t over the medians of
-    the loads, or of the runs where there is one load; widened by the square root of two, since a
-    repetition is as uncertain as this measurement. Without a reference network, drift from day to
-    day comes on top.
+    the loads, or of the runs where there is one load, and of the protocol's unseen drift; widened
+    by the square root of two, since a repetition is as uncertain as this measurement. Without a
+    reference network, drift from day to day comes on top.
     """
     loads = list(_by_load(timing, steady_ms(timing, protocol)).values())
     pooled = [value for load in loads for value in load]
@@ -31,8 +31,9 @@ def latency_interval(timing: Timing, protocol: TimingProtocol) -> tuple[float, f
         middle = median(pooled)
         medians = [median(load) for load in loads]
         below = above = float(t.ppf(0.975, len(loads) - 1)) * stdev(medians) / math.sqrt(len(loads))
-    widening = math.sqrt(2)
-    return middle - widening * below, middle, middle + widening * above
+    drift = _Z95 * protocol.unseen_drift * middle
+    low, high = (math.sqrt(2) * math.hypot(half, drift) for half in (below, above))
+    return middle - low, middle, middle + high
 
 
 def steady_ms(timing: Timing, protocol: TimingProtocol) -> list[float | None]:

@@ -173,6 +173,8 @@ def _attention(inputs: Sequence[Any], outputs: Sequence[Any]) -> Counter[str]:
     return Counter({"attention": math.prod(batch) * queries * keys * (depth + values)})
 
 
+_MOVES = ("pad", "constant_pad_nd", "channel_shuffle", "unflatten")
+"""Operators that move numbers and compute none."""
 _HANDLERS: dict[str, _Handler | None] = {
     "aten::scaled_dot_product_attention": _attention,
     **{
@@ -186,5 +188,5 @@ _HANDLERS: dict[str, _Handler | None] = {
         )
     },
     **{f"aten::{name}": _window(name) for name in ("avg_pool2d", "max_pool2d")},
-    **{f"aten::{name}": None for name in ("pad", "constant_pad_nd", "channel_shuffle")},  # moves
+    **{f"aten::{name}": None for name in _MOVES},
 }

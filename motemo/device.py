@@ -37,6 +37,8 @@ class TimingProtocol:
         max_relative_width: The measurement is repeated where the interval of its median is wider
             than this share of the median.
         patience_seconds: How long to repeat before the measurement fails, the host being too busy.
+        unseen_drift: By what share of itself a figure may have moved without the loads or the
+            reference network showing it, as a standard deviation. Part of the spread.
         correct_drift: Whether times are scaled to the speed that the reference network had at
             first, where the device has one.
 
@@ -53,9 +55,10 @@ class TimingProtocol:
     relative_precision: float = 0.01
     max_wall_per_cpu: float = 1.1
     min_calm_share: float = 0.33
-    max_slowdown: float = 1.5
+    max_slowdown: float = 2.0
     max_relative_width: float = 0.3
     patience_seconds: float = 60.0
+    unseen_drift: float = 0.005
     correct_drift: bool = True
 
     def __post_init__(self) -> None:
@@ -81,6 +84,7 @@ _RANGES = (
     ("max_slowdown", 1, math.inf),
     ("max_relative_width", _TINY, math.inf),
     ("patience_seconds", 0, _HUGE),
+    ("unseen_drift", 0, 1),
 )
 
 

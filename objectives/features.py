@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from motemo.errors import SettingsError
+from motemo.gene_features import gene_columns
 from motemo.objectives.positions import Floats
-from motemo.space import Architecture, Choice, Shape
+from motemo.space import Architecture, Shape
 
 if TYPE_CHECKING:
     import onnx
@@ -76,7 +77,7 @@ def features(
     """
     if not architectures:
         raise SettingsError("Features need at least one architecture; got none.")
-    columns = _genes(architectures)
+    columns = gene_columns(architectures[0].space, [a.key for a in architectures])
     if wired:
         paths = np.array([wiring(architecture.canonical) for architecture in architectures])
         columns |= dict(zip(WIRING, paths.T, strict=True))
@@ -114,21 +115,6 @@ def wiring(architecture: Architecture) -> tuple[float, ...]:
 
     network = architecture.build_reduced(input_shape=_SMALL, classes=2)
     return _Paths.of(build_onnx(network, _SMALL).graph)
-
-
-def _genes(architectures: Sequence[Architecture]) -> dict[str, Floats]:
-    space = architectures[0].space
-    read = [space.read(architecture.key) for architecture in architectures]
-    columns = {
-        f"{gene.name}={choice}": np.array([float(values[gene.name] == choice) for values in read])
-        for gene in space.genes
-        for choice in gene.choices
-    }
-    choices: dict[Choice, None] = dict.fromkeys(c for gene in space.genes for c in gene.choices)
-    for choice in choices:
-        counts = [sum(value == choice for value in values.values()) for values in read]
-        columns[f"count={choice}"] = np.array(counts, dtype=np.float64)
-    return columns
 
 
 @dataclass(frozen=True)

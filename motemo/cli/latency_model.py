@@ -210,6 +210,7 @@ def check(
         f"median error {np.median(np.abs(predicted / values - 1)):.1%}, "
         f"{np.mean(inside):.0%} inside the 95 % intervals (median width {width:.0%})",
         highlight=False,
+        soft_wrap=True,
     )
 
 

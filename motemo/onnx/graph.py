@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import math
 import operator
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -176,6 +177,8 @@ class _Graph:
                 if convert_call is None:
                     raise _UnsupportedError(str(node.target))
                 self.names[node] = convert_call(self, node)
+            case "get_attr":
+                self.names[node] = self.weight(self.network.get_parameter(str(node.target)))
             case _:
                 raise _UnsupportedError(node.op)
         if node in self.names and "shape" in node.meta:
@@ -257,6 +260,23 @@ def _batch_norm(graph: _Graph, module: nn.BatchNorm2d, x: str) -> str:
     return graph.emit("BatchNormalization", [x, *weights], {"epsilon": module.eps})
 
 
+def _layer_norm(graph: _Graph, module: nn.LayerNorm, x: str) -> str:
+    shape = module.normalized_shape
+    scale = torch.ones(shape) if module.weight is None else module.weight
+    weights = [graph.weight(w) for w in (scale, module.bias) if w is not None]
+    attributes = {"axis": -len(shape), "epsilon": module.eps}
+    return graph.emit("LayerNormalization", [x, *weights], attributes)
+
+
+def _gelu(graph: _Graph, module: nn.GELU, x: str) -> str:
+    """Write the Gaussian error linear unit by its definition, `x / 2 * (1 + erf(x / sqrt(2)))`."""
+    if module.approximate != "none":
+        raise _UnsupportedError("an approximate GELU")
+    erf = graph.emit("Erf", [graph.emit("Div", [x, graph.operand(math.sqrt(2))])])
+    doubled = graph.emit("Mul", [x, graph.emit("Add", [erf, graph.operand(1.0)])])
+    return graph.emit("Mul", [doubled, graph.operand(0.5)])
+
+
 def _avg_pool(graph: _Graph, module: nn.AvgPool2d, x: str) -> str:
     if module.divisor_override is not None:
         raise _UnsupportedError("average pooling with a divisor of its own")
@@ -288,14 +308,31 @@ def _global_pool(graph: _Graph, module: nn.AdaptiveAvgPool2d, x: str) -> str:
 
 
 def _flatten(graph: _Graph, module: nn.Flatten, x: str) -> str:
-    if (module.start_dim, module.end_dim) != (1, -1):
+    if module.start_dim < 1 or module.end_dim != -1:
         raise _UnsupportedError(f"flattening dimensions {module.start_dim} to {module.end_dim}")
-    return graph.emit("Flatten", [x], {"axis": 1})
+    if module.start_dim == 1:
+        return graph.emit("Flatten", [x], {"axis": 1})
+    return _reshape(graph, x, [*graph.shapes[x][1 : module.start_dim], -1])
+
+
+def _unflatten(graph: _Graph, module: nn.Unflatten, x: str) -> str:
+    shape = graph.shapes[x]
+    if not isinstance(module.dim, int) or module.dim % len(shape) == 0:
+        raise _UnsupportedError(f"unflattening dimension {module.dim}")
+    dim = module.dim % len(shape)
+    sizes = [int(size) for size in module.unflattened_size]  # type: ignore[arg-type]
+    return _reshape(graph, x, [*shape[1:dim], *sizes, *shape[dim + 1 :]])
+
+
+def _reshape(graph: _Graph, x: str, sizes: Sequence[int]) -> str:
+    """Reshape all but the batch; 0 keeps its size."""
+    return graph.emit("Reshape", [x, graph.weight(np.array([0, *sizes], dtype=np.int64))])
 
 
 def _zero_pad(graph: _Graph, module: nn.ZeroPad2d, x: str) -> str:
     left, right, top, bottom = module.padding
-    pads = np.array([0, 0, top, left, 0, 0, bottom, right], dtype=np.int64)
+    others = [0] * (len(graph.shapes[x]) - 2)
+    pads = np.array([*others, top, left, *others, bottom, right], dtype=np.int64)
     return graph.emit("Pad", [x, graph.weight(pads)])
 
 
@@ -386,14 +423,56 @@ def _cat_call(graph: _Graph, node: fx.Node) -> str:
 
 
 def _getitem_call(graph: _Graph, node: fx.Node) -> str:
-    """Write `x[:, :stop]`, the first channels."""
+    """Write `x[:, i]` and `x[:, start:stop]`: one, or some, along the second dimension."""
     x, index = node.args
-    channels = index[1] if isinstance(index, tuple) and len(index) == 2 else None
-    stop = channels.stop if isinstance(channels, slice) else None
-    if not isinstance(stop, int) or index != (slice(None), slice(stop)):
+    if not isinstance(index, tuple) or len(index) != 2 or index[0] != slice(None):
         raise _UnsupportedError(f"indexing by {index}")
-    start, end, axis = (graph.weight(np.array([n], dtype=np.int64)) for n in (0, stop, 1))
-    return graph.emit("Slice", [graph.operand(x), start, end, axis])
+    part = index[1]
+    if isinstance(part, int):
+        return graph.emit("Gather", [graph.operand(x), graph.weight(np.array(part))], {"axis": 1})
+    if not isinstance(part, slice) or part.step not in (None, 1):
+        raise _UnsupportedError(f"indexing by {index}")
+    ends = (part.start or 0, np.iinfo(np.int64).max if part.stop is None else part.stop)
+    if not all(isinstance(end, int) for end in ends):
+        raise _UnsupportedError(f"indexing by {index}")
+    start, stop, axis = (graph.weight(np.array([n], dtype=np.int64)) for n in (*ends, 1))
+    return graph.emit("Slice", [graph.operand(x), start, stop, axis])
+
+
+def _transpose_call(graph: _Graph, node: fx.Node) -> str:
+    x, *dims = node.args
+    name = graph.operand(x)
+    order = [*range(len(graph.shapes[name]))]
+    if node.kwargs or len(dims) != 2 or not all(isinstance(dim, int) for dim in dims):
+        raise _UnsupportedError(f"transposing {node.args} {node.kwargs}")
+    one, other = (int(dim) for dim in dims)  # type: ignore[arg-type]
+    order[one], order[other] = order[other], order[one]
+    return graph.emit("Transpose", [name], {"perm": order})
+
+
+def _permute_call(graph: _Graph, node: fx.Node) -> str:
+    x, *order = node.args
+    if node.kwargs or not all(isinstance(dim, int) and dim >= 0 for dim in order):
+        raise _UnsupportedError(f"permuting {node.args} {node.kwargs}")
+    return graph.emit("Transpose", [graph.operand(x)], {"perm": order})
+
+
+def _softmax_call(graph: _Graph, node: fx.Node) -> str:
+    return graph.emit("Softmax", [graph.operand(node.args[0])], {"axis": _dimension(node)})
+
+
+def _mean_call(graph: _Graph, node: fx.Node) -> str:
+    axes = graph.weight(np.array([_dimension(node)], dtype=np.int64))
+    return graph.emit("ReduceMean", [graph.operand(node.args[0]), axes], {"keepdims": 0})
+
+
+def _dimension(node: fx.Node) -> int:
+    """Return the one dimension that a call works along, and has no other argument beside."""
+    given = dict(zip(("dim",), node.args[1:], strict=False)) | node.kwargs
+    dim = given.get("dim")
+    if not isinstance(dim, int) or len(given) != 1 or len(node.args) > 2:
+        raise _UnsupportedError(f"{node.target} with {node.args[1:]} {node.kwargs}")
+    return dim
 
 
 _ConvertModule: TypeAlias = Callable[[_Graph, Any, str], str]
@@ -402,6 +481,7 @@ _ConvertCall: TypeAlias = Callable[[_Graph, fx.Node], str]
 _MODULES: dict[type[nn.Module], _ConvertModule] = {
     nn.Conv2d: _conv,
     nn.BatchNorm2d: _batch_norm,
+    nn.LayerNorm: _layer_norm,
     nn.Linear: _linear,
     nn.AvgPool2d: _avg_pool,
     nn.MaxPool2d: _max_pool,
@@ -410,6 +490,7 @@ _MODULES: dict[type[nn.Module], _ConvertModule] = {
     nn.ChannelShuffle: _channel_shuffle,
     nn.Upsample: _upsample,
     nn.Flatten: _flatten,
+    nn.Unflatten: _unflatten,
     nn.Identity: _unchanged,
     nn.Dropout: _unchanged,
     nn.ReLU: _plain("Relu"),
@@ -417,6 +498,7 @@ _MODULES: dict[type[nn.Module], _ConvertModule] = {
     nn.Sigmoid: _plain("Sigmoid"),
     nn.Tanh: _plain("Tanh"),
     nn.SiLU: _silu,
+    nn.GELU: _gelu,
     nn.Hardswish: _plain("HardSwish"),
     nn.Hardsigmoid: _plain("HardSigmoid", {"alpha": 1 / 6, "beta": 0.5}),
 }
@@ -427,7 +509,13 @@ _CALLS: dict[object, _ConvertCall] = {
     operator.mul: _binary("Mul"),
     torch.mul: _binary("Mul"),
     operator.sub: _binary("Sub"),
+    operator.matmul: _binary("MatMul"),
+    torch.matmul: _binary("MatMul"),
     operator.getitem: _getitem_call,
+    "transpose": _transpose_call,
+    "permute": _permute_call,
+    "softmax": _softmax_call,
+    "mean": _mean_call,
     F.relu: _relu_call,
     torch.relu: _relu_call,
     "relu": _relu_call,

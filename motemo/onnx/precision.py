@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,10 +32,10 @@ def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     Raises:
         EvaluationError: ONNX Runtime cannot convert it.
     """
-    from onnxruntime.quantization.preprocess import quant_pre_process
-    from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
-
     with _files(model) as (source, target):
+        from onnxruntime.quantization.preprocess import quant_pre_process
+        from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
+
         quant_pre_process(source, target, skip_symbolic_shape=True)
         half: onnx.ModelProto = convert_float_to_float16(
             onnx.load(target),
@@ -59,10 +60,10 @@ def quantize(model: onnx.ModelProto, images: NDArray[np.float32]) -> onnx.ModelP
     Raises:
         EvaluationError: ONNX Runtime cannot quantise it.
     """
-    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
-    from onnxruntime.quantization.preprocess import quant_pre_process
-
     with _files(model) as (source, target):
+        from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+        from onnxruntime.quantization.preprocess import quant_pre_process
+
         folded = source.with_name("folded.onnx")
         quant_pre_process(source, folded, skip_symbolic_shape=True)
         quantize_static(
@@ -86,9 +87,9 @@ def quantize_dynamically(model: onnx.ModelProto) -> onnx.ModelProto:
     Raises:
         EvaluationError: ONNX Runtime cannot quantise it.
     """
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
     with _files(model) as (source, target):
+        from onnxruntime.quantization import QuantType, quantize_dynamic
+
         quantize_dynamic(source, target, per_channel=True, weight_type=QuantType.QInt8)
         return onnx.load(target)
 
@@ -130,6 +131,7 @@ def _files(model: onnx.ModelProto) -> Iterator[tuple[Path, Path]]:
     What a conversion raises becomes an EvaluationError. What it warns of is silenced: biases that
     are quantised per tensor, and a dynamic quantisation without ONNX Runtime's own preparation.
     """
+    path = [*sys.path]  # onnxruntime.transformers adds its own folder
     level = logging.root.manager.disable
     silent = logging.NullHandler()
     logging.root.addHandler(silent)  # else `logging.warning` would set up the root logger for good
@@ -144,3 +146,4 @@ def _files(model: onnx.ModelProto) -> Iterator[tuple[Path, Path]]:
     finally:
         logging.disable(level)
         logging.root.removeHandler(silent)
+        sys.path[:] = path
