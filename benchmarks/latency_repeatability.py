@@ -55,7 +55,7 @@ def main() -> None:
     if arguments.out is not None:
         busy = arguments.busy_cores
         described = {
-            "title": f"{busy} busy neighbours" if busy else "as it was",
+            "title": f"{busy} core(s) kept busy" if busy else "as it was",
             "drawn": f"{len(cells)} cells at random (seed {arguments.seed}), {arguments.device}",
             "busy_cores": busy,
             "device_measured": device.identity() | {"host": ""},

@@ -21,14 +21,23 @@ if TYPE_CHECKING:
     from motemo.data.examples import Examples as Examples
     from motemo.data.pipeline import load_data as load_data
     from motemo.device import Device as Device
+    from motemo.device import TimingProtocol as TimingProtocol
     from motemo.early_stopping import EarlyStopping as EarlyStopping
     from motemo.errors import MotemoError as MotemoError
     from motemo.front import Front as Front
+    from motemo.hardware.energy import Energy as Energy
     from motemo.hardware.flops import Flops as Flops
     from motemo.hardware.latency import Latency as Latency
+    from motemo.hardware.measured_memory import MeasuredMemory as MeasuredMemory
+    from motemo.hardware.memory import Memory as Memory
+    from motemo.hardware.onnx_runtime import OnnxRuntimeDevice as OnnxRuntimeDevice
     from motemo.hardware.onnx_runtime import cpu as cpu
     from motemo.hardware.onnx_runtime import cuda as cuda
     from motemo.hardware.params import Params as Params
+    from motemo.hardware.predicted_latency import PredictedLatency as PredictedLatency
+    from motemo.hardware.remote_device import RemoteDevice as RemoteDevice
+    from motemo.hardware.size import Size as Size
+    from motemo.hardware.torch_device import TorchDevice as TorchDevice
     from motemo.objective import Direction as Direction
     from motemo.objective import Failure as Failure
     from motemo.objective import Measurement as Measurement
@@ -49,18 +58,27 @@ if TYPE_CHECKING:
     from motemo.space import Architecture as Architecture
     from motemo.space import Gene as Gene
     from motemo.space import Space as Space
+    from motemo.spaces.darts import Darts as Darts
+    from motemo.spaces.fbnet import FBNet as FBNet
     from motemo.spaces.function import FunctionSpace as FunctionSpace
+    from motemo.spaces.mnasnet import MnasNet as MnasNet
+    from motemo.spaces.nasbench101 import NasBench101 as NasBench101
     from motemo.spaces.nasbench201 import NasBench201 as NasBench201
     from motemo.spaces.nasbench_macro import NasBenchMacro as NasBenchMacro
+    from motemo.spaces.nats_size import NatsSize as NatsSize
+    from motemo.spaces.once_for_all import OnceForAll as OnceForAll
     from motemo.spaces.transnas_micro import TransNasMicro as TransNasMicro
 
 _HOMES = {
     "Architecture": "space",
     "Constraint": "constraint",
+    "Darts": "spaces.darts",
     "Device": "device",
     "Direction": "objective",
     "EarlyStopping": "early_stopping",
+    "Energy": "hardware.energy",
     "Examples": "data.examples",
+    "FBNet": "spaces.fbnet",
     "Failure": "objective",
     "Flops": "hardware.flops",
     "Front": "front",
@@ -69,19 +87,31 @@ _HOMES = {
     "Hybrid": "objectives.hybrid",
     "ImageData": "data.dataset",
     "Latency": "hardware.latency",
+    "MeasuredMemory": "hardware.measured_memory",
     "Measurement": "objective",
+    "Memory": "hardware.memory",
+    "MnasNet": "spaces.mnasnet",
     "Mote": "objectives.mote",
     "MotemoError": "errors",
+    "NasBench101": "spaces.nasbench101",
     "NasBench201": "spaces.nasbench201",
     "NasBenchMacro": "spaces.nasbench_macro",
     "NasProblem": "problem",
+    "NatsSize": "spaces.nats_size",
     "Objective": "objective",
+    "OnceForAll": "spaces.once_for_all",
+    "OnnxRuntimeDevice": "hardware.onnx_runtime",
     "Params": "hardware.params",
+    "PredictedLatency": "hardware.predicted_latency",
     "Recipe": "objectives.recipe",
+    "RemoteDevice": "hardware.remote_device",
+    "Size": "hardware.size",
     "Skipped": "objective",
     "Space": "space",
     "Stage": "objective",
     "TableLookup": "objectives.table",
+    "TimingProtocol": "device",
+    "TorchDevice": "hardware.torch_device",
     "TransNasMicro": "spaces.transnas_micro",
     "correlate": "correlation.run",
     "cpu": "hardware.onnx_runtime",

@@ -13,7 +13,7 @@ the first says what it shows:
     <!-- differences NAME AGAINST -->  paired differences to one estimate
     <!-- ablations STUDY -->           a study of benchmarks/ablations.py
     <!-- figures FILE ... -->          what benchmarks stored under `figures`, side by side
-    <!-- rows FILE -->                 what a benchmark stored under `rows`, one line each
+    <!-- nested FILE KEY -->           what a benchmark stored under a key, one line each
     <!-- end -->
 """
 
@@ -133,22 +133,41 @@ def figures_table(*files: str) -> str:
     return _markdown(header, table) + _where(stored[0])
 
 
-def rows_table(file: str) -> str:
-    """Return the rows of a file, whose columns are the keys of the first row."""
+def nested_table(file: str, key: str) -> str:
+    """Return a line for each group of figures below a key, however deep it lies."""
     stored = json.loads((RESULTS / f"{file}.json").read_text())
-    header = list(stored["rows"][0])
-    table = [[_shown(row[name]) for name in header] for row in stored["rows"]]
-    return _markdown(header, table) + _where(stored)
+    rows = _groups(stored[key.replace("_", " ") if key not in stored else key], "")
+    header = list(dict.fromkeys(name for _, figures in rows for name in figures))
+    table = [[name, *(_shown(figures.get(column)) for column in header)] for name, figures in rows]
+    return _markdown(["", *(name.replace("_", " ") for name in header)], table) + _where(stored)
+
+
+def _groups(nested: Mapping[str, Any], prefix: str) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return groups of figures with their names; a group holds no groups."""
+    groups: list[tuple[str, Mapping[str, Any]]] = []
+    for name, value in nested.items():
+        label = f"{prefix}, {name}" if prefix else name
+        if any(isinstance(inner, Mapping) for inner in value.values()):
+            groups += _groups(value, label)
+        else:
+            groups.append((label, value))
+    return groups
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, list) and len(value) == 3:  # a figure with its interval
+        return "{} [{}, {}]".format(*map(_shown, value))
     if isinstance(value, list):
-        return " to ".join(_shown(each) for each in value)
+        return " to ".join(map(_shown, value))
+    if isinstance(value, float):
+        return f"{value:.3f}" if abs(value) < 10 else f"{value:,.1f}"
     return "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _where(stored: Mapping[str, Any]) -> str:
-    parts = [stored.get("drawn", ""), stored["device"]["processor"]]
+    n = next((stored[name] for name in ("cells", "architectures", "n") if name in stored), None)
+    drawn = f"{n} networks at random (seed {stored.get('seed', 0)})" if n else ""
+    parts = [stored.get("drawn", drawn), stored["device"]["processor"]]
     versions = stored["versions"]
     parts += [f"{name} {versions[name]}" for name in ("onnxruntime", "torch") if name in versions]
     return f"\n{'; '.join(part for part in (*parts, stored['date']) if part)}.\n"
@@ -159,7 +178,7 @@ TABLES: dict[str, Callable[..., str]] = {
     "differences": differences_table,
     "ablations": ablations_table,
     "figures": figures_table,
-    "rows": rows_table,
+    "nested": nested_table,
 }
 
 

@@ -337,7 +337,7 @@ def test_unknown_name_suggests() -> None:
     assert str(caught.value).startswith("Unknown objective 'mot'. Did you mean 'mote'? Available:")
     assert caught.value.name == "mot"
     assert caught.value.available == tuple(sorted(entry.name for entry in OBJECTIVES))
-    with pytest.raises(UnknownNameError, match=r"Unknown device 'xyzzy'\. Available: cpu, cuda\."):
+    with pytest.raises(UnknownNameError, match=r"Unknown device 'xyzzy'\. Available: cpu, cuda, "):
         DEVICES.entry("xyzzy")
 
 

@@ -242,11 +242,11 @@ def _estimates(
     asked = {label: name for label, name in names.items() if not is_derived(name)}
     parameters = {name: OBJECTIVES.parameters(name) for name in asked.values()}
     offered = dict(offered)
-    if images.source is not None:
-        loaded = images.load(images.source)
+    loaded = None if images.source is None else images.load(images.source)
+    if loaded is not None:
         offered |= {"data": loaded, "classes": offered["classes"] or loaded.classes}
     if any("device" in of_one for of_one in parameters.values()):
-        offered["device"] = create_device(*device, data=offered.get("data"))
+        offered["device"] = create_device(*device, data=loaded)
     for label, name in asked.items():
         if "data" in parameters[name] and images.source is None:
             raise SettingsError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -22,7 +24,7 @@ def reference_model(*, batch: int = 1) -> onnx.ModelProto:
         values = rng.normal(scale=0.1, size=shape).astype(np.float32)
         return numpy_helper.from_array(values, name)
 
-    kernel = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
+    kernel: dict[str, Any] = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
     nodes = [
         helper.make_node("Conv", [INPUT, "w1", "b1"], ["c1"], **kernel),
         helper.make_node("Relu", ["c1"], ["r1"]),
