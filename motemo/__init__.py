@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from motemo.space import Architecture as Architecture
     from motemo.space import Gene as Gene
     from motemo.space import Space as Space
+    from motemo.spaces.autoformer import AutoFormer as AutoFormer
     from motemo.spaces.darts import Darts as Darts
     from motemo.spaces.fbnet import FBNet as FBNet
     from motemo.spaces.function import FunctionSpace as FunctionSpace
@@ -65,12 +66,16 @@ if TYPE_CHECKING:
     from motemo.spaces.nasbench101 import NasBench101 as NasBench101
     from motemo.spaces.nasbench201 import NasBench201 as NasBench201
     from motemo.spaces.nasbench_macro import NasBenchMacro as NasBenchMacro
+    from motemo.spaces.nasvit import NasVit as NasVit
     from motemo.spaces.nats_size import NatsSize as NatsSize
     from motemo.spaces.once_for_all import OnceForAll as OnceForAll
+    from motemo.spaces.pit import Pit as Pit
+    from motemo.spaces.transnas_macro import TransNasMacro as TransNasMacro
     from motemo.spaces.transnas_micro import TransNasMicro as TransNasMicro
 
 _HOMES = {
     "Architecture": "space",
+    "AutoFormer": "spaces.autoformer",
     "Constraint": "constraint",
     "Darts": "spaces.darts",
     "Device": "device",
@@ -97,11 +102,13 @@ _HOMES = {
     "NasBench201": "spaces.nasbench201",
     "NasBenchMacro": "spaces.nasbench_macro",
     "NasProblem": "problem",
+    "NasVit": "spaces.nasvit",
     "NatsSize": "spaces.nats_size",
     "Objective": "objective",
     "OnceForAll": "spaces.once_for_all",
     "OnnxRuntimeDevice": "hardware.onnx_runtime",
     "Params": "hardware.params",
+    "Pit": "spaces.pit",
     "PredictedLatency": "hardware.predicted_latency",
     "Recipe": "objectives.recipe",
     "RemoteDevice": "hardware.remote_device",
@@ -112,6 +119,7 @@ _HOMES = {
     "TableLookup": "objectives.table",
     "TimingProtocol": "device",
     "TorchDevice": "hardware.torch_device",
+    "TransNasMacro": "spaces.transnas_macro",
     "TransNasMicro": "spaces.transnas_micro",
     "correlate": "correlation.run",
     "cpu": "hardware.onnx_runtime",

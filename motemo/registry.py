@@ -153,6 +153,11 @@ SPACES = Registry(
             "TransNAS-Bench-101 micro: a cell of 6 edges with 4 operations each, 4,096 cells",
         ),
         Entry(
+            "transnas_macro",
+            "motemo.spaces.transnas_macro:TransNasMacro",
+            "TransNAS-Bench-101 macro: 4 to 6 modules that widen and shrink, 3,256 networks",
+        ),
+        Entry(
             "nasbench101",
             "motemo.spaces.nasbench101:NasBench101",
             "NAS-Bench-101: a cell of 7 vertices and at most 9 edges, 3 operations, 423,624 cells",
@@ -196,6 +201,21 @@ SPACES = Registry(
             "fbnet",
             "motemo.spaces.fbnet:FBNet",
             "FBNet: a chain of 22 layers, 9 kinds of block each, 3e20 networks",
+        ),
+        Entry(
+            "autoformer",
+            "motemo.spaces.autoformer:AutoFormer",
+            "AutoFormer: vision transformers, heads and MLP ratio of 12 to 14 blocks, 1e9 networks",
+        ),
+        Entry(
+            "pit",
+            "motemo.spaces.pit:Pit",
+            "PiT: vision transformers of three stages with pooling, 4,320 networks",
+        ),
+        Entry(
+            "nasvit",
+            "motemo.spaces.nasvit:NasVit",
+            "like NASViT: 3 stages of convolutions, 4 that go on with attention, 1e10 networks",
         ),
     ),
 )

@@ -310,7 +310,7 @@ def test_the_same_run_in_another_process_gives_the_same_values(cells: Path, run:
         (("--sampler", "random", "--estimate", "gues"), "Did you mean 'guess'?"),
         (("--sampler", "random", "--table", "absent.csv"), "absent.csv"),
         (("--sampler", "random", "--seeds", 0), "at least 1 seed"),
-        (("--sampler", "random", "--space", "nasbench"), "Did you mean 'nasbench201'?"),
+        (("--sampler", "random", "--space", "nasbench_201"), "Did you mean 'nasbench201'?"),
         (("--sampler", "random", "--out", "taken"), "holds notes.txt of something else"),
     ],
 )

@@ -147,7 +147,7 @@ def test_two_searches_in_one_folder_are_refused(run: Run, tmp_path: Path) -> Non
 
 
 BAD_SEARCHES: list[tuple[list[str], str]] = [
-    (["--space", "nasbench"], "Unknown space 'nasbench'. Did you mean 'nasbench201'?"),
+    (["--space", "nasbench_201"], "Unknown space 'nasbench_201'. Did you mean 'nasbench201'?"),
     (["--objective", "mot"], "Unknown objective 'mot'. Did you mean 'mote'?"),
     (["--objective", "params", "--objective", "params"], "more than once"),
     (["--sampler", "nsga22"], "Unknown sampler 'nsga22'"),
@@ -180,8 +180,8 @@ BAD_SEARCHES: list[tuple[list[str], str]] = [
     (["--set", "mote.recipe.learning_rate=-1"], "learning_rate above 0"),
     (["--set", "mote.retries=-1"], "retries cannot be negative"),
     (["--set", "params.name=a b"], "must be a word"),
-    (["--set", "latency_ms.protocol.max_runs=0"], "max_runs of at least 1"),
-    (["--set", "latency_ms.protocol.warmup_ms=Infinity"], "finite warmup_ms"),
+    (["--set", "latency_ms.protocol.max_runs=0"], "max_runs from 1 to"),
+    (["--set", "latency_ms.protocol.warmup_ms=Infinity"], "warmup_ms from 0 to 1e+09; got inf"),
     (["--classes", "0"], "at least 1 class"),
     (["--threads", "9999"], "at most one per core"),
     (["--out", "what?"], "'?' or a '%'"),

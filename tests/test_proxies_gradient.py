@@ -424,14 +424,25 @@ CELL = "|nor_conv_1x1~0|+|none~0|none~1|+|skip_connect~0|avg_pool_3x3~1|none~2|"
 DEAD = "|none~0|+|none~0|nor_conv_3x3~1|+|nor_conv_1x1~0|none~1|nor_conv_3x3~2|"
 
 
+NO_SECOND_DERIVATIVE = "derivative for aten::hardsigmoid_backward is not implemented"
+IMPOSSIBLE = {
+    ("grasp", "ofa_mbv3"): NO_SECOND_DERIVATIVE,
+    ("grasp", "nasvit"): NO_SECOND_DERIVATIVE,
+    ("synflow", "autoformer"): "synflow is nan for this network",  # softmax of huge numbers
+}
+
+
 @pytest.mark.parametrize("space", [entry.name for entry in SPACES])
 @pytest.mark.parametrize("name", NAMES)
-def test_every_registered_space_is_scored(name: str, space: str) -> None:
+def test_every_registered_space_is_scored_or_says_why_not(name: str, space: str) -> None:
     created: Space = SPACES.create(space)
     architecture = created.sample(np.random.default_rng(1))
     for network in ("full", "reduced"):
         [outcome] = proxy(name, network=network, batch_size=12).evaluate([architecture])
-        assert isinstance(outcome, Measurement), outcome
+        if (name, space) in IMPOSSIBLE and isinstance(outcome, Failure):
+            assert IMPOSSIBLE[name, space] in outcome.reason
+        else:
+            assert isinstance(outcome, Measurement), outcome
 
 
 @pytest.mark.parametrize("name", NAMES)

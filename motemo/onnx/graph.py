@@ -178,7 +178,10 @@ class _Graph:
                     raise _UnsupportedError(str(node.target))
                 self.names[node] = convert_call(self, node)
             case "get_attr":
-                self.names[node] = self.weight(self.network.get_parameter(str(node.target)))
+                value = operator.attrgetter(str(node.target))(self.network)
+                if not isinstance(value, torch.Tensor) or value.dtype != torch.float32:
+                    raise _UnsupportedError(f"the attribute {node.target}")
+                self.names[node] = self.weight(value)
             case _:
                 raise _UnsupportedError(node.op)
         if node in self.names and "shape" in node.meta:
@@ -215,7 +218,7 @@ class _Graph:
         """Add a constant tensor and return its name."""
         array = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value
         name = f"w{len(self.weights)}"
-        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        self.weights.append(numpy_helper.from_array(np.asarray(array, order="C"), name))
         return name
 
 
@@ -320,7 +323,7 @@ def _unflatten(graph: _Graph, module: nn.Unflatten, x: str) -> str:
     if not isinstance(module.dim, int) or module.dim % len(shape) == 0:
         raise _UnsupportedError(f"unflattening dimension {module.dim}")
     dim = module.dim % len(shape)
-    sizes = [int(size) for size in module.unflattened_size]  # type: ignore[arg-type]
+    sizes = [int(size) for size in module.unflattened_size]
     return _reshape(graph, x, [*shape[1:dim], *sizes, *shape[dim + 1 :]])
 
 
@@ -441,19 +444,25 @@ def _getitem_call(graph: _Graph, node: fx.Node) -> str:
 
 def _transpose_call(graph: _Graph, node: fx.Node) -> str:
     x, *dims = node.args
-    name = graph.operand(x)
-    order = [*range(len(graph.shapes[name]))]
+    order = [*range(len(graph.shapes[graph.operand(x)]))]
     if node.kwargs or len(dims) != 2 or not all(isinstance(dim, int) for dim in dims):
         raise _UnsupportedError(f"transposing {node.args} {node.kwargs}")
-    one, other = (int(dim) for dim in dims)  # type: ignore[arg-type]
+    one, other = (order[dim] for dim in dims if isinstance(dim, int))
     order[one], order[other] = order[other], order[one]
-    return graph.emit("Transpose", [name], {"perm": order})
+    return _permuted(graph, x, order)
 
 
 def _permute_call(graph: _Graph, node: fx.Node) -> str:
     x, *order = node.args
-    if node.kwargs or not all(isinstance(dim, int) and dim >= 0 for dim in order):
-        raise _UnsupportedError(f"permuting {node.args} {node.kwargs}")
+    if node.kwargs:
+        raise _UnsupportedError(f"permuting by {node.kwargs}")
+    return _permuted(graph, x, order)
+
+
+def _permuted(graph: _Graph, x: object, order: Sequence[object]) -> str:
+    """Permute all but the batch, which stays first: shapes are known for one image only."""
+    if not all(isinstance(dim, int) and dim >= 0 for dim in order) or order[0] != 0:
+        raise _UnsupportedError(f"permuting to {order}")
     return graph.emit("Transpose", [graph.operand(x)], {"perm": order})
 
 

@@ -23,9 +23,14 @@ _STANDARD_DEVIATION = 0.02
 _LARGE, _PATCH, _SMALL_PATCH = 112, 16, 4
 
 
+def is_large(input_shape: Shape) -> bool:
+    """Return whether images have the pixels that networks for ImageNet are made for."""
+    return min(input_shape[1:]) >= _LARGE
+
+
 def patch_of(input_shape: Shape) -> int:
-    """Return the side of a patch that suits images: 16 from 112 pixels on, and 4 below."""
-    return _PATCH if min(input_shape[1:]) >= _LARGE else _SMALL_PATCH
+    """Return the side of a patch that suits images: 16 for large ones, or 4."""
+    return _PATCH if is_large(input_shape) else _SMALL_PATCH
 
 
 def layer_norm(channels: int) -> nn.LayerNorm:

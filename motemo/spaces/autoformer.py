@@ -67,7 +67,8 @@ class AutoFormer(Space):
         head_width: Channels of queries, keys and values in each head: 64, as published. None: they
             share the width of the embedding, as in the networks that Auto-Prox trained, and their
             number costs nothing.
-        reduced_width: All widths of the reduced architecture are the published ones times this.
+        reduced_width: All widths of the reduced architecture are the published ones times this;
+            at least 1/24, so that different ones stay different.
         genes: Width of the embedding, number of blocks, and heads and MLP ratio of each block.
 
     Raises:
@@ -77,7 +78,7 @@ class AutoFormer(Space):
     name: str = "autoformer"
     patch_size: int | None = None
     head_width: int | None = 64
-    reduced_width: float = 1 / 6
+    reduced_width: float = 1 / 4
     genes: tuple[Gene, ...] = field(default=_GENES, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -85,8 +86,11 @@ class AutoFormer(Space):
             given = getattr(self, option)
             if given is not None and given < 1:
                 raise SettingsError(f"`{option}` must be at least 1, or None; got {given!r}.")
-        if not self.reduced_width > 0:
-            raise SettingsError(f"`reduced_width` must be above 0; got {self.reduced_width}.")
+        if not self.reduced_width >= 1 / 24:
+            raise SettingsError(
+                f"`reduced_width` must be at least 1/24, or different widths would be one; "
+                f"got {self.reduced_width}."
+            )
 
     def write(self, values: Mapping[str, Choice]) -> str:
         """Return the published JSON.
@@ -118,10 +122,10 @@ class AutoFormer(Space):
             kind, _, block = gene.name.rpartition("_")
             if kind not in _OF_BLOCK:
                 value = written[gene.name]
+            elif int(block) <= len(written[kind]):
+                value = written[kind][int(block) - 1]
             else:
-                values_of_kind = written[kind]
-                left_out = int(block) > len(values_of_kind)
-                value = gene.choices[0] if left_out else values_of_kind[int(block) - 1]
+                value = gene.choices[0]
             if isinstance(value, bool) or value not in gene.choices:
                 raise GenotypeError(
                     f"Malformed genotype {genotype!r}: {gene.name} is {value!r}, not one of "
@@ -154,7 +158,7 @@ class AutoFormer(Space):
         )
 
     def build_reduced(self, genotype: str, *, input_shape: Shape, classes: int) -> nn.Module:
-        """Return as many blocks, narrow, on at most 8 x 8 patches."""
+        """Return as many blocks, narrow, on at most 4 x 4 patches."""
         from motemo.spaces.autoformer_network import reduced_network
 
         return reduced_network(

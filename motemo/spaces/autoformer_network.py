@@ -21,7 +21,7 @@ from motemo.spaces.attention import (
 from motemo.spaces.autoformer import Decisions
 from motemo.spaces.layers import initialise_reduced
 
-_REDUCED_SIDE = 8
+_REDUCED_SIDE = 4
 """Most patches of a reduced architecture along a side."""
 
 
@@ -62,7 +62,7 @@ def reduced_network(
     width: float,
     head_width: int | None,
 ) -> nn.Sequential:
-    """Return the same with fewer channels and at most 8 x 8 patches."""
+    """Return the same with fewer channels and at most 4 x 4 patches."""
     network = _network(
         decisions,
         input_shape=input_shape,

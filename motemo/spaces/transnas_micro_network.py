@@ -23,7 +23,7 @@ def full_network(
     edges: Edges, *, in_channels: int, classes: int, stem_stride: int
 ) -> nn.Sequential:
     """Return stem, five modules of two cells, global pooling, classifier."""
-    layers: list[nn.Module] = [_stem(in_channels, stem_stride)]
+    layers: list[nn.Module] = [stem(in_channels, stem_stride)]
     width = BASE_CHANNELS
     for widening, stride in MODULES:
         entry = Entry(width, stride) if (widening, stride) != (1, 1) else None
@@ -38,7 +38,7 @@ def full_network(
     return network
 
 
-def _stem(in_channels: int, stride: int) -> nn.Sequential:
+def stem(in_channels: int, stride: int) -> nn.Sequential:
     """Two 3x3 convolutions; a stride of 2 is the first one's, a stride of 4 is that of both."""
     half = BASE_CHANNELS // 2
     return nn.Sequential(
