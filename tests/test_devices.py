@@ -199,3 +199,23 @@ def test_a_finished_front_on_another_device(here: Path, run: Run) -> None:
     unknown = run("front", "runs/a", "--device", "pair", "--replaces", "naswot")
     assert unknown.status == 2
     assert "naswot" in unknown.err
+
+
+@pytest.mark.slow
+def test_a_search_by_predicted_latency_ends_with_measurements(here: Path, run: Run) -> None:
+    quick = ["--set", "latency_ms.protocol.max_seconds=0.1"]
+    assert (
+        run("latency-model", "lookup", "--networks", "8", "--out", "cpu.json", *quick).status == 0
+    )
+    model = ["--set", "predicted_latency_ms.model=cpu.json"]
+    objectives = ["--objective", "naswot", "--objective", "predicted_latency_ms"]
+    bound = ["--constraint", "predicted_latency_ms<=1k"]
+    found = run("search", *objectives, *model, *bound, "--trials", "5", "--out", "runs/a")
+    assert found.status == 0, found.err
+    assert "latency_ms on cpu in place of predicted_latency_ms" in found.err
+    assert "Constraints: latency_ms<=1000" in " ".join(found.out.split())
+    header, *members = (here / "runs" / "a" / "front.csv").read_text().splitlines()
+    assert "latency_ms" in header
+    assert "predicted" not in header
+    assert members
+    assert "predicted_latency_ms" in run("front", "runs/a", "--csv").out.splitlines()[0]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from motemo.cli.console import err_console, note, show
+from motemo.cli.console import note, show
 from motemo.cli.export import write_onnx
 from motemo.errors import SettingsError
 
@@ -84,7 +84,9 @@ def front(
     with explained():
         answer = read_front(load_study(folder.storage_url, folder.study_name))
     if device is not None:
-        answer = _on_device(answer, device, replaces, folder)
+        from motemo.cli.measured_front import measured_front
+
+        answer = measured_front(answer, device, folder, replaces=replaces)
     elif replaces is not None:
         raise SettingsError("--replaces goes with --device: give both, or neither.")
     if constraint:
@@ -106,52 +108,6 @@ def _source(run: str, *, storage: str | None, study_name: str | None) -> RunFold
         return RunFolder(Path(), run, study_name or "motemo")
     opened = RunFolder.open(Path(run), storage=storage)
     return replace(opened, study_name=study_name) if study_name else opened
-
-
-def _on_device(answer: Front, name: str, replaces: str | None, folder: RunFolder) -> Front:
-    """Measure the members of a front on a device, and redraw it."""
-    from rich.progress import Progress
-
-    from motemo.cli.settings import create_device
-    from motemo.hardware.latency import Latency
-    from motemo.hardware.profiles import profile
-    from motemo.records import stored_deployment
-    from motemo.rescoring import rescore
-
-    replaced = replaces or _cost_to_replace(answer)
-    shape, classes = stored_deployment(answer.settings)
-    latency = Latency(
-        device=create_device(name, None),
-        input_shape=profile(name).input_shape or shape,
-        classes=classes,
-    )
-    with Progress(console=err_console, transient=True) as progress:
-        task = progress.add_task(f"measuring on {name}", total=len(answer))
-        redrawn = rescore(
-            answer,
-            latency,
-            max(1, len(answer)),
-            replaces=replaced,
-            storage=folder.storage_url,
-            study_name=f"{folder.study_name} on {name}",
-            on_progress=lambda done, wanted: progress.update(task, completed=done, total=wanted),
-        )
-    measured = f"{len(redrawn.evaluated)} of {len(answer)} members measured"
-    note(f"{latency.name} on {name} in place of {replaced}: {measured}, {len(redrawn)} stay")
-    return redrawn
-
-
-def _cost_to_replace(answer: Front) -> str:
-    """Return the cost that says most of how fast a network is."""
-    milliseconds = [axis.name for axis in answer.axes if axis.unit == "ms"]
-    names = [axis.name for axis in answer.axes]
-    counted = [name for name in ("flops", "params") if name in names]
-    if not milliseconds + counted:
-        raise SettingsError(
-            "The front has no latency, flops or params that a latency could replace. Say by "
-            f"--replaces which of {', '.join(names)} it does."
-        )
-    return (milliseconds + counted)[0]
 
 
 def _emit(

@@ -11,6 +11,7 @@ import typer
 
 from motemo.cli.console import err_console, note, show
 from motemo.cli.export import write_onnx
+from motemo.cli.measured_front import measured_front, predicts_latency
 from motemo.cli.request import Request
 from motemo.cli.settings import (
     Classes,
@@ -105,7 +106,7 @@ def search(
 
     Run it again with the same settings to continue where it stopped; raise --trials to go on.
     The front is printed and written to OUT: front.csv, front.json, front.html, front.png and
-    untrained ONNX models.
+    untrained ONNX models. If latency was predicted, the members are measured first.
 
     [bold]Examples[/bold]
 
@@ -184,6 +185,8 @@ def _run(
         else:
             front = search_together(folder, request, trials, batch_size, workers, on_progress)
         display.stop()
+        if front.members and predicts_latency(front):
+            front = measured_front(front, request.device, folder, threads=request.threads)
         _write_all(folder, front)
     return front
 

@@ -1,0 +1,95 @@
+"""The members of a front, measured on a device, and the front redrawn."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from motemo.cli.console import err_console, note
+from motemo.cli.settings import create_device
+from motemo.constraint import Constraint
+from motemo.errors import SettingsError
+
+if TYPE_CHECKING:
+    from motemo.front import Front
+    from motemo.run_folder import RunFolder
+
+PREDICTED = "predicted_latency_ms"
+
+
+def measured_front(
+    front: Front,
+    device: str,
+    folder: RunFolder,
+    *,
+    threads: int | None = None,
+    replaces: str | None = None,
+) -> Front:
+    """Measure the latency of the members, and redraw the front with it.
+
+    What is measured is kept in the folder's storage, in a study of its own. A bound on a predicted
+    latency becomes one on the measured latency.
+
+    Args:
+        front: The answer of a search.
+        device: Name of the device.
+        folder: The run's folder.
+        threads: Threads of one inference; None leaves it to the device.
+        replaces: The cost in whose place the latency comes; by default the one in milliseconds, or
+            else flops, or params.
+
+    Raises:
+        SettingsError: There is nothing that it could replace.
+        DeviceError: The device is not available here.
+    """
+    from rich.progress import Progress
+
+    from motemo.hardware.latency import Latency
+    from motemo.hardware.profiles import profile
+    from motemo.records import stored_deployment
+    from motemo.rescoring import rescore
+
+    replaced = replaces or _cost_to_replace(front)
+    shape, classes = stored_deployment(front.settings)
+    latency = Latency(
+        device=create_device(device, threads),
+        input_shape=profile(device).input_shape or shape,
+        classes=classes,
+    )
+    with Progress(console=err_console, transient=True) as progress:
+        task = progress.add_task(f"measuring on {device}", total=len(front))
+        redrawn = rescore(
+            front,
+            latency,
+            max(1, len(front)),
+            replaces=replaced,
+            storage=folder.storage_url,
+            study_name=f"{folder.study_name} on {device}",
+            on_progress=lambda done, wanted: progress.update(task, completed=done, total=wanted),
+        )
+    measured = f"{len(redrawn.evaluated)} of {len(front)} members measured"
+    note(f"{latency.name} on {device} in place of {replaced}: {measured}, {len(redrawn)} stay")
+    bounds = [c for c in front.constraints if c.objective == replaced == PREDICTED]
+    return redrawn.within(*(str(_on(bound, latency.name)) for bound in bounds))
+
+
+def predicts_latency(front: Front) -> bool:
+    """Return whether a front has predicted latencies, so that nothing on it was measured."""
+    return any(axis.name == PREDICTED for axis in front.axes)
+
+
+def _on(bound: Constraint, objective: str) -> Constraint:
+    return replace(bound, objective=objective)
+
+
+def _cost_to_replace(front: Front) -> str:
+    """Return the cost that says most of how fast a network is."""
+    milliseconds = [axis.name for axis in front.axes if axis.unit == "ms"]
+    names = [axis.name for axis in front.axes]
+    counted = [name for name in ("flops", "params") if name in names]
+    if not milliseconds + counted:
+        raise SettingsError(
+            "The front has no latency, flops or params that a latency could replace. Say by "
+            f"--replaces which of {', '.join(names)} it does."
+        )
+    return (milliseconds + counted)[0]
