@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from motemo.hardware.predicted_latency import PredictedLatency as PredictedLatency
     from motemo.hardware.remote_device import RemoteDevice as RemoteDevice
     from motemo.hardware.size import Size as Size
+    from motemo.hardware.throughput import Throughput as Throughput
     from motemo.hardware.torch_device import TorchDevice as TorchDevice
     from motemo.objective import Direction as Direction
     from motemo.objective import Failure as Failure
@@ -117,6 +118,7 @@ _HOMES = {
     "Space": "space",
     "Stage": "objective",
     "TableLookup": "objectives.table",
+    "Throughput": "hardware.throughput",
     "TimingProtocol": "device",
     "TorchDevice": "hardware.torch_device",
     "TransNasMacro": "spaces.transnas_macro",

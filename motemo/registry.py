@@ -420,6 +420,11 @@ OBJECTIVES = Registry(
             "measured milliseconds of one inference on the device (lower is better)",
         ),
         Entry(
+            "throughput_ips",
+            "motemo.hardware.throughput:Throughput",
+            "measured images per second on the device, in its batches (higher is better)",
+        ),
+        Entry(
             "predicted_latency_ms",
             "motemo.hardware.predicted_latency:PredictedLatency",
             "the same, predicted by a model of the device, not measured (lower is better)",

@@ -28,6 +28,7 @@ from motemo.hardware.nominal import nominal_reference_ms
 from motemo.hardware.onnx_runtime import OnnxRuntimeDevice, cpu
 from motemo.hardware.params import Params
 from motemo.hardware.spread import latency_interval, median_interval
+from motemo.hardware.throughput import Throughput
 from motemo.hardware.timing import time_runs
 from motemo.objective import Failure, Measurement
 from motemo.onnx import graph
@@ -440,6 +441,7 @@ class Elsewhere(Device):
     """A device that answers what it is told to."""
 
     timing: Timing
+    batch: int = 1
     name: str = "elsewhere"
 
     def time(self, network: nn.Module, *, input_shape: Shape, protocol: TimingProtocol) -> Timing:
@@ -463,6 +465,16 @@ def test_interrupted_runs_do_not_count() -> None:
     assert latency_of(timing, max_wall_per_cpu=float("inf")).value == 9.0
     every = Timing(wall_ms=(9.0, 9.0), cpu_ms=(1.0, 1.0))
     assert latency_of(every).value == 9.0
+
+
+def test_throughput_is_that_of_the_batch() -> None:
+    device = Elsewhere(timing=Timing(wall_ms=(2.0, 2.0)), batch=8)
+    (outcome,) = Throughput(device=device).evaluate([ARCHITECTURE])
+    assert isinstance(outcome, Measurement)
+    assert outcome.value == pytest.approx(4000)
+    assert 3900 < outcome.low < 4000 < outcome.high < 4100
+    assert outcome.record["images_per_second"] == pytest.approx(4000)
+    assert Throughput(device=device).identity() == Latency(device=device).identity()
 
 
 def test_times_are_scaled_to_the_speed_at_first() -> None:
