@@ -91,7 +91,14 @@ def read_samples(path: Path) -> list[CostSample]:
     Raises:
         DataError: It holds something else.
     """
-    return list(_parse(path, path.read_text().splitlines())[1].values())
+    return list(_parse(path, _text(path).splitlines())[1].values())
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} holds no samples of costs: {error}. Give a new file.") from error
 
 
 def _open(path: Path, identity: Mapping[str, Json]) -> dict[str, CostSample]:
@@ -100,7 +107,7 @@ def _open(path: Path, identity: Mapping[str, Json]) -> dict[str, CostSample]:
     Raises:
         DataError: It holds something else, or was measured otherwise.
     """
-    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    lines = _text(path).splitlines(keepends=True) if path.exists() else []
     if lines and not lines[-1].endswith("\n"):  # a torn last line, by a process that was killed
         lines.pop()
         path.write_text("".join(lines))

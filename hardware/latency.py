@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from motemo.device import Device, Timing, TimingProtocol
 from motemo.hardware.deployment import NetworkCost
-from motemo.hardware.spread import latency_interval, steady_ms
+from motemo.hardware.spread import calm_runs, latency_interval, steady_ms
 from motemo.objective import Measurement, Stage
 from motemo.space import Json
 
@@ -62,7 +62,7 @@ class Latency(NetworkCost):
         record: dict[str, Json] = {
             "p95_ms": quantiles([middle, *steady], n=20)[-1],
             "images_per_second": self.device.batch * 1e3 / middle,
-            "calm_share": len(steady) / len(timing.wall_ms),
+            "calm_share": sum(calm_runs(timing, self.protocol)) / len(timing.wall_ms),
             "attempts": timing.attempts,
         }
         if timing.reference_ms:

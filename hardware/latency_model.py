@@ -75,11 +75,19 @@ class Measured:
                     f"predict for {objective[name]}. Make one for this deployment."
                 )
         made_on, wanted = self.objective["device"], objective.get("device")
-        if isinstance(made_on, Mapping) and isinstance(wanted, Mapping) and made_on != wanted:
+        made_on, wanted = (_runtime(device) for device in (made_on, wanted))
+        if made_on and wanted and made_on != wanted:
             raise DeviceError(
                 f"The latency model was made on another device: {differences(made_on, wanted)}. "
                 "Make one on this device, or name the device that it was made on."
             )
+
+
+def _runtime(device: Json) -> dict[str, Json]:
+    """Return what a latency depends on: neither what a device is called, nor images."""
+    if not isinstance(device, Mapping):
+        return {}
+    return {key: value for key, value in device.items() if key not in ("name", "calibration")}
 
 
 class LatencyModel(ABC):
@@ -137,7 +145,7 @@ def read_latency_model(path: Path, space: Space) -> LatencyModel:
         measured = Measured(document["space"], document["measured"])
         measured.require_space(space)
         return _from_json(document, measured, space)
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise DataError(
             f"Cannot read a latency model from {path}: {type(error).__name__}: {error}. Give a "
             "file that 'motemo latency-model' wrote."

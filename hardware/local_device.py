@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from motemo.device import Device, Timing, TimingProtocol
 from motemo.errors import EvaluationError
 from motemo.hardware.cores import cores, pinned
-from motemo.hardware.nominal import nominal_reference_ms
+from motemo.hardware.nominal import nominal_file, nominal_reference_ms
 from motemo.hardware.reference_network import INPUT_SHAPE, reference_network
 from motemo.hardware.spread import calm_runs, latency_interval
 from motemo.hardware.timing import Run, time_runs
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 _logger = logging.getLogger(__name__)
+_FASTER = 0.75
 _FIRST_WAIT_SECONDS = 0.2
 _LONGEST_WAIT_SECONDS = 5.0
 
@@ -126,15 +127,24 @@ class LocalDevice(Device):
         with pinned(self.threads):
             reference = _reference(self, cores())
             parts = [_time_load(load, share, reference.run) for _ in range(loads)]
-        return replace(_joined(parts), nominal_reference_ms=reference.nominal_ms)
+        timing = replace(_joined(parts), nominal_reference_ms=reference.nominal_ms)
+        if median(timing.reference_ms) < _FASTER * reference.nominal_ms:
+            _logger.warning(
+                "%s is much faster than when it was first used: its figures are of a slow moment. "
+                "Delete %s to set their scale anew.",
+                self.name,
+                nominal_file(self.identity()),
+            )
+        return timing
 
 
 def _time_load(load: Load, protocol: TimingProtocol, reference: Run) -> Timing:
     start = time.perf_counter()
     loaded = load()
     load_ms = (time.perf_counter() - start) * 1e3
-    timing = time_runs(loaded.run, protocol, reference=reference)
-    cpu_ms = timing.cpu_ms if loaded.on_calling_thread else ()
+    alone = loaded.on_calling_thread
+    timing = time_runs(loaded.run, protocol, reference=reference, on_calling_thread=alone)
+    cpu_ms = timing.cpu_ms if alone else ()
     return replace(timing, cpu_ms=cpu_ms, load_ms=load_ms, notes=loaded.notes)
 
 
@@ -163,8 +173,14 @@ def _reference(device: LocalDevice, _cores: frozenset[int]) -> _Reference:
     loaded = device.deploy_reference()()
 
     def measure() -> float:
+        """Return the median of the calm runs, or the best of ten parts where nobody can tell."""
         timing = time_runs(loaded.run, _FIRST_LOOK)
-        return median(timing.wall_ms)
+        if loaded.on_calling_thread:
+            rows = zip(timing.wall_ms, calm_runs(timing, _FIRST_LOOK), strict=True)
+            return median([wall for wall, calm in rows if calm] or timing.cpu_ms)
+        part = max(1, len(timing.wall_ms) // 10)
+        starts = range(0, len(timing.wall_ms), part)
+        return min(median(timing.wall_ms[start : start + part]) for start in starts)
 
     return _Reference(loaded.run, nominal_reference_ms(device.identity(), measure))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -17,6 +18,9 @@ import platformdirs
 from motemo.files import write_atomically
 from motemo.space import Json
 
+_NO_MATTER = ("name", "calibration")
+_REFERENCE = 1
+"""Version of the reference network: another one has a scale of its own."""
 _logger = logging.getLogger(__name__)
 
 
@@ -27,9 +31,7 @@ def nominal_reference_ms(identity: Mapping[str, Json], measure: Callable[[], flo
         identity: What device it is.
         measure: Measures the reference network, milliseconds.
     """
-    text = json.dumps(identity, sort_keys=True)
-    name = hashlib.sha256(text.encode()).hexdigest()[:16]
-    file = Path(platformdirs.user_cache_dir("motemo")) / "devices" / f"{name}.json"
+    file = nominal_file(identity)
     stored = _read(file)
     if stored is not None:
         return stored
@@ -42,9 +44,17 @@ def nominal_reference_ms(identity: Mapping[str, Json], measure: Callable[[], flo
     return measured
 
 
+def nominal_file(identity: Mapping[str, Json]) -> Path:
+    """Return where the speed of a device is kept, whatever it is called."""
+    kept = {key: value for key, value in identity.items() if key not in _NO_MATTER}
+    text = json.dumps({**kept, "reference": _REFERENCE}, sort_keys=True)
+    name = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return Path(platformdirs.user_cache_dir("motemo")) / "devices" / f"{name}.json"
+
+
 def _read(file: Path) -> float | None:
     try:
         value = json.loads(file.read_text())["reference_ms"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return value if isinstance(value, float) and value > 0 else None
+    return value if isinstance(value, float) and 0 < value < math.inf else None

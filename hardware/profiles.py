@@ -12,11 +12,13 @@
 Each table is a device: `kind` is a registered device, `input_shape` (optional) the shape of an
 image that costs are taken at, everything else an option of that device. Read are the files that
 the environment variable MOTEMO_DEVICES names; without it, `devices.toml` in the working folder,
-then in the user's configuration folder. The first table of a name counts.
+then in the user's configuration folder. The first table of a name counts. A remote device gets
+the user's token, so it does not stand in a working folder's file, which others may have written.
 """
 
 from __future__ import annotations
 
+import inspect
 import os
 import tomllib
 from collections.abc import Mapping
@@ -70,17 +72,54 @@ class Profile:
             SettingsError: The device has no such option, or it cannot have that value.
             DeviceError: It is not available here.
         """
+        self._check()
         try:
             device: Device = DEVICES.create(
                 self.kind,
                 offered={**(offered or {}), "name": self.name},
                 options={**self.options, **(options or {})},
             )
-        except (SettingsError, TypeError) as error:
+        except SettingsError as error:
             if self.file is None:
                 raise
             raise SettingsError(f"The device {self.name!r} of {self.file}: {error}") from error
         return device
+
+    def _check(self) -> None:
+        """Raise unless the options of a file are of the right types, and may stand there."""
+        if self.file is None:
+            return
+        what = f"The device {self.name!r} of {self.file}"
+        if self.kind == "remote" and self.file == Path(FILE):
+            raise SettingsError(
+                f"{what} is remote. A remote device gets your token, so it must stand in your own "
+                f"{_own_file()}, or in a file that {VARIABLE} names: move it there."
+            )
+        for name, value in self.options.items():
+            if name in _NOT_IN_FILES:
+                raise SettingsError(f"{what} sets {name!r}, which is not for files. Remove it.")
+            wanted = _TYPES.get(_annotation(self.kind, name).removesuffix(" | None"))
+            good = wanted is None or type(value) in wanted
+            if not good:
+                raise SettingsError(
+                    f"{what}: {name} must be of type {_annotation(self.kind, name)}; got {value!r}."
+                )
+
+
+_NOT_IN_FILES = ("name", "calibration")
+_TYPES: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "float": (int, float),
+    "bool": (bool,),
+    "str": (str,),
+    "Path": (str,),
+}
+
+
+def _annotation(kind: str, option: str) -> str:
+    """Return the type of an option of a device, as it is written; empty if there is none."""
+    parameter = inspect.signature(DEVICES.entry(kind).load()).parameters.get(option)
+    return "" if parameter is None else str(parameter.annotation)
 
 
 def profiles() -> dict[str, Profile]:
@@ -122,13 +161,17 @@ def files() -> list[Path]:
     """
     named = os.environ.get(VARIABLE)
     if named is None:
-        places = (Path(FILE), Path(platformdirs.user_config_dir("motemo")) / FILE)
+        places = (Path(FILE), _own_file())
         return [place for place in places if place.is_file()]
     paths = [Path(part).expanduser() for part in named.split(os.pathsep) if part]
     for path in paths:
         if not path.is_file():
             raise SettingsError(f"{VARIABLE} names {path}, and there is no such file.")
     return paths
+
+
+def _own_file() -> Path:
+    return Path(platformdirs.user_config_dir("motemo")) / FILE
 
 
 def _read(file: Path) -> list[Profile]:
@@ -147,7 +190,10 @@ def _profile(name: str, table: object, file: Path) -> Profile:
             f'[{name}]\nkind = "onnxruntime"\nthreads = 1'
         )
     options = {key: value for key, value in table.items() if key not in ("kind", "input_shape")}
-    DEVICES.entry(table["kind"])
+    try:
+        DEVICES.entry(table["kind"])
+    except UnknownNameError as error:
+        raise SettingsError(f"The device {name!r} of {file}: {error}") from error
     shape = table.get("input_shape")
     if shape is not None:
         try:

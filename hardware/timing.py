@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from statistics import median
@@ -13,13 +14,21 @@ from motemo.hardware.spread import median_interval
 ROUND = 10
 """Counted runs from one look at the reference network to the next."""
 REFERENCE_RUNS = 5
+_LOOKS = 3
+"""How often to look again while the reference is interrupted."""
 
 Run: TypeAlias = Callable[[], float | None]
 """Runs one batch to its end. Returns its milliseconds if the device has a clock of its own (CUDA
 events), else None."""
 
 
-def time_runs(run: Run, protocol: TimingProtocol, *, reference: Run | None = None) -> Timing:
+def time_runs(
+    run: Run,
+    protocol: TimingProtocol,
+    *,
+    reference: Run | None = None,
+    on_calling_thread: bool = False,
+) -> Timing:
     """Warm up, then repeat `run` until its median is known well enough or a limit is met.
 
     Args:
@@ -27,6 +36,8 @@ def time_runs(run: Run, protocol: TimingProtocol, *, reference: Run | None = Non
         protocol: How long.
         reference: Run before each round. The first run after it, which finds the caches full of
             other data, does not count.
+        on_calling_thread: Whether both compute on the thread that calls them, so that the thread's
+            own time tells which runs were interrupted.
     """
     _warm_up(run, protocol)
     wall: list[float] = []
@@ -37,8 +48,8 @@ def time_runs(run: Run, protocol: TimingProtocol, *, reference: Run | None = Non
         runs = min(ROUND, protocol.max_runs - len(wall))
         if reference is not None:
             reference()
-            look = median(_timed(reference)[0] for _ in range(REFERENCE_RUNS))
-            references += [look] * runs
+            most = protocol.max_wall_per_cpu if on_calling_thread else math.inf
+            references += [_look(reference, most)] * runs
             run()
         for _ in range(runs):
             wall_ms, cpu_ms = _timed(run)
@@ -50,6 +61,17 @@ def time_runs(run: Run, protocol: TimingProtocol, *, reference: Run | None = Non
         if len(wall) >= protocol.min_runs and (precise or late):
             break
     return Timing(wall_ms=tuple(wall), cpu_ms=tuple(cpu), reference_ms=tuple(references))
+
+
+def _look(reference: Run, max_wall_per_cpu: float) -> float:
+    """Return the median of the runs of a reference that nothing interrupted."""
+    taken: list[tuple[float, float]] = []
+    for _ in range(_LOOKS):
+        taken += [_timed(reference) for _ in range(REFERENCE_RUNS)]
+        calm = [wall for wall, cpu in taken if wall <= max_wall_per_cpu * cpu]
+        if len(calm) > REFERENCE_RUNS // 2:
+            return median(calm)
+    return median(calm or [wall for wall, _ in taken])
 
 
 def _warm_up(run: Run, protocol: TimingProtocol) -> None:

@@ -189,6 +189,7 @@ class TorchDevice(LocalDevice):
 
 def torch_compiled(
     *,
+    name: str = "torch_compiled",
     threads: int = 1,
     batch: int = 1,
     precision: str = "float32",
@@ -196,7 +197,7 @@ def torch_compiled(
 ) -> TorchDevice:
     """Return this host's processor, by `torch.compile`."""
     return TorchDevice(
-        name="torch_compiled",
+        name=name,
         mode="compiled",
         threads=threads,
         batch=batch,
@@ -207,6 +208,7 @@ def torch_compiled(
 
 def torch_cuda(
     *,
+    name: str = "torch_cuda",
     threads: int = 1,
     batch: int = 1,
     precision: str = "float32",
@@ -214,7 +216,7 @@ def torch_cuda(
 ) -> TorchDevice:
     """Return this host's first NVIDIA GPU, by CUDA graphs."""
     return TorchDevice(
-        name="torch_cuda",
+        name=name,
         mode="cuda_graph",
         place="cuda",
         threads=threads,

@@ -17,6 +17,8 @@ def require_writable(path: Path) -> None:
     Raises:
         OutputError: It cannot.
     """
+    if path.is_dir():
+        raise OutputError(f"Cannot write {path}: it is a folder. Give the path of a file.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):

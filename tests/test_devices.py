@@ -100,8 +100,15 @@ def test_files_that_cannot_be_read(here: Path, text: str, message: str) -> None:
 
 def test_a_kind_that_there_is_not(here: Path) -> None:
     write_devices(here, '[a]\nkind = "cqu"')
-    with pytest.raises(UnknownNameError, match=r"Unknown device 'cqu'. Did you mean 'cpu'"):
+    with pytest.raises(SettingsError, match=r"'a' of devices.toml: Unknown device 'cqu'. Did you"):
         profiles()
+
+
+def test_a_remote_device_is_for_the_users_own_file(here: Path) -> None:
+    table = '[a]\nkind = "remote"\naddress = "http://127.0.0.1:9"'
+    write_devices(here, table)
+    with pytest.raises(SettingsError, match="gets your token, so it must stand in your own"):
+        profile("a").create()
 
 
 @pytest.mark.parametrize(
@@ -109,6 +116,11 @@ def test_a_kind_that_there_is_not(here: Path) -> None:
     [
         ("thread = 2", "device 'a' of devices.toml: .*no option 'thread'.*threads"),
         ("threads = 0", "device 'a' of devices.toml: .*at least one thread"),
+        ("threads = true", "device 'a' of devices.toml: threads must be of type int; got True"),
+        ('batch = "2"', "device 'a' of devices.toml: batch must be of type int; got '2'"),
+        ("batch = 1.5", "device 'a' of devices.toml: batch must be of type int; got 1.5"),
+        ("precision = 2020-01-01", "precision must be of type str; got datetime"),
+        ('calibration = "digits"', "sets 'calibration', which is not for files"),
     ],
 )
 def test_options_that_cannot_be(here: Path, options: str, message: str) -> None:

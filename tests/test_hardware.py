@@ -24,7 +24,7 @@ from motemo.hardware.cores import pinned
 from motemo.hardware.flops import Flops
 from motemo.hardware.latency import Latency
 from motemo.hardware.local_device import Load, Loaded, LocalDevice
-from motemo.hardware.nominal import nominal_reference_ms
+from motemo.hardware.nominal import nominal_file, nominal_reference_ms
 from motemo.hardware.onnx_runtime import OnnxRuntimeDevice, cpu
 from motemo.hardware.params import Params
 from motemo.hardware.spread import latency_interval, median_interval
@@ -347,7 +347,7 @@ class FakeClock:
     """A clock that goes on by itself while something runs."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds: Callable[[int], float]) -> None:
-        self.now, self.runs, self.seconds = 0.0, 0, seconds
+        self.now, self.cpu, self.runs, self.seconds = 0.0, 0.0, 0, seconds
         monkeypatch.setattr("motemo.hardware.timing.time.perf_counter", lambda: self.now)
         monkeypatch.setattr("motemo.hardware.timing.time.thread_time", lambda: self.now / 2)
 
@@ -584,12 +584,28 @@ def test_a_median_that_nobody_knows_is_refused() -> None:
 
 def test_the_speed_at_first_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert nominal_reference_ms({"name": "a"}, lambda: 2.5) == 2.5
-    assert nominal_reference_ms({"name": "a"}, lambda: 3.5) == 2.5
-    assert nominal_reference_ms({"name": "b"}, lambda: 3.5) == 3.5
-    [file] = [f for f in tmp_path.rglob("*.json") if '"a"' in f.read_text()]
-    file.write_text("{")
-    assert nominal_reference_ms({"name": "a"}, lambda: 4.5) == 4.5
+    assert nominal_reference_ms({"threads": 1, "name": "a"}, lambda: 2.5) == 2.5
+    assert nominal_reference_ms({"threads": 1, "name": "b"}, lambda: 3.5) == 2.5
+    assert nominal_reference_ms({"threads": 2, "name": "a"}, lambda: 3.5) == 3.5
+    for damaged in ("{", '{"reference_ms": Infinity}'):
+        nominal_file({"threads": 1}).write_text(damaged)
+        assert nominal_reference_ms({"threads": 1}, lambda: 4.5) == 4.5
+
+
+def test_interrupted_runs_of_the_reference_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock(monkeypatch, lambda run: 0.001)
+    monkeypatch.setattr("motemo.hardware.timing.time.thread_time", lambda: clock.cpu)
+    runs = iter(range(1000))
+
+    def reference() -> None:
+        waits = next(runs) % 2
+        clock.now += 0.005 if waits else 0.001
+        clock.cpu += 0.001
+
+    timing = time_runs(
+        clock.run, protocol(max_runs=20), reference=reference, on_calling_thread=True
+    )
+    assert timing.reference_ms == pytest.approx([1.0] * 20)
 
 
 @pytest.mark.parametrize(

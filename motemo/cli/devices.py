@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 TEMPLATE = """\
 # Devices under names of your own; 'motemo devices' lists and checks them.
-# Keep this file as devices.toml in the folder that you work in, or in your configuration folder,
-# or name it by the environment variable MOTEMO_DEVICES.
+# Keep this file as devices.toml in the folder that you work in, or in your configuration folder
+# (remote devices only there), or name it by the environment variable MOTEMO_DEVICES.
 
 [cpu-2-threads]
 kind = "cpu"                   # a device of 'motemo devices'; the rest are its options
@@ -73,7 +73,8 @@ def devices(
     for wanted in name or []:
         if wanted not in found:
             raise UnknownNameError("device", wanted, found)
-    rows = [_looked_at(found[each], check=check) for each in name or found]
+    asked = bool(name) or check
+    rows = [_looked_at(found[each], check=check, ask=asked) for each in name or found]
     if as_json:
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")
     elif name:
@@ -86,18 +87,23 @@ def devices(
         raise DeviceError("; ".join(f"{r['name']}: {r['problem']}" for r in rows if r["problem"]))
 
 
-def _looked_at(profile: Profile, *, check: bool) -> dict[str, Any]:
-    """Return what there is to say of a device, by creating it, and measuring on it if asked."""
+def _looked_at(profile: Profile, *, check: bool, ask: bool) -> dict[str, Any]:
+    """Return what there is to say of a device, by creating it, and measuring on it if wanted.
+
+    A remote device, which is sent the token, is only created if it is asked for.
+    """
     row: dict[str, Any] = {
         "name": profile.name,
         "kind": profile.kind,
-        "options": dict(profile.options),
+        "options": {name: str(value) for name, value in profile.options.items()},
         "input_shape": None if profile.input_shape is None else list(profile.input_shape),
         "file": None if profile.file is None else str(profile.file),
         "identity": None,
         "milliseconds": None,
         "problem": None,
     }
+    if profile.kind == "remote" and profile.file is not None and not ask:
+        return row
     try:
         with err_console.status(f"looking at {profile.name}"):
             device = profile.create()
@@ -132,7 +138,9 @@ def _table(rows: list[dict[str, Any]], *, check: bool) -> Table:
     if check:
         table.add_column("reference network, ms", justify="right", no_wrap=True)
     for row in rows:
-        state = "yes" if row["problem"] is None else f"no: {escape(_first_sentence(row))}"
+        state = "yes" if row["identity"] else "not asked; name it to ask"
+        if row["problem"] is not None:
+            state = f"no: {escape(_first_sentence(row))}"
         measured = [_interval(row["milliseconds"])] if check else []
         table.add_row(escape(row["name"]), escape(_summary(row)), state, *measured)
     return table

@@ -76,6 +76,9 @@ def front(
     """
     import optuna
 
+    from motemo.cli.measured_front import measured_front
+    from motemo.constraint import Constraint
+    from motemo.hardware.profiles import profile
     from motemo.records import read_front
     from motemo.storage import explained, is_storage_url, load_study
 
@@ -83,19 +86,23 @@ def front(
     folder = _source(run, storage=storage, study_name=study_name)
     with explained():
         answer = read_front(load_study(folder.storage_url, folder.study_name))
-    if device is not None:
-        from motemo.cli.measured_front import measured_front
-
-        answer = measured_front(answer, device, folder, replaces=replaces)
-    elif replaces is not None:
+    if replaces is not None and device is None:
         raise SettingsError("--replaces goes with --device: give both, or neither.")
-    if constraint:
-        answer = answer.within(*constraint)
     other = constraint or device or is_storage_url(run)
     target: RunFolder | None = None if other else folder
     if out is not None:
         target = replace(folder, path=out)
         target.check_free_for(folder)
+    _check_output(target, csv=csv, as_json=as_json, files=html or png or onnx)
+    names = {axis.name for axis in answer.axes}
+    bounds = {text: Constraint.parse(text) for text in constraint or ()}
+    first = [text for text, bound in bounds.items() if device is None or bound.objective in names]
+    answer = answer.within(*first) if first else answer
+    if device is not None:
+        shape = profile(device).input_shape
+        answer = measured_front(answer, device, folder, replaces=replaces, input_shape=shape)
+        later = [text for text in bounds if text not in first]
+        answer = answer.within(*later) if later else answer
     _emit(answer, target, csv, as_json, html, png, onnx)
 
 
@@ -110,6 +117,16 @@ def _source(run: str, *, storage: str | None, study_name: str | None) -> RunFold
     return replace(opened, study_name=study_name) if study_name else opened
 
 
+def _check_output(target: RunFolder | None, *, csv: bool, as_json: bool, files: bool) -> None:
+    if csv and as_json:
+        raise SettingsError("Standard output holds one document: give --csv or --json, not both.")
+    if target is None and files:
+        raise SettingsError(
+            "Where to? A narrowed or redrawn front does not replace the run's own files, and a "
+            "storage URL has no folder. Give --out FOLDER."
+        )
+
+
 def _emit(
     answer: Front,
     target: RunFolder | None,
@@ -121,13 +138,6 @@ def _emit(
 ) -> None:
     from motemo.rendering.files import to_csv, to_json
 
-    if csv and as_json:
-        raise SettingsError("Standard output holds one document: give --csv or --json, not both.")
-    if target is None and (html or png or onnx):
-        raise SettingsError(
-            "Where to? A narrowed or redrawn front does not replace the run's own files, and a "
-            "storage URL has no folder. Give --out FOLDER."
-        )
     for wanted, text in ((csv, to_csv), (as_json, to_json)):
         if wanted:
             sys.stdout.write(text(answer).rstrip("\n") + "\n")

@@ -13,7 +13,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from motemo.cli.console import err_console, out_console
+from motemo.cli.console import err_console, note, out_console
 from motemo.cli.settings import (
     Classes,
     DataClasses,
@@ -109,6 +109,7 @@ def measure(
     ]
     names = list(objective or (*COUNTED_OBJECTIVES, *(["latency_ms"] if device else [])))
     trains = any("data" in OBJECTIVES.parameters(name) for name in names)
+    trains = trains or (_measures(names) and any(map(_is_calibrated, device or ())))
     images = load_images(data, data_classes, images_per_class, image_size, seed) if trains else None
     tasks = _tasks(
         names,
@@ -135,6 +136,15 @@ def measure(
         raise EvaluationError("\n".join(failures))
 
 
+def _measures(names: Sequence[str]) -> bool:
+    return any("device" in OBJECTIVES.parameters(name) for name in names)
+
+
+def _is_calibrated(device: str) -> bool:
+    """Return whether what a device measures depends on images."""
+    return "calibration" in create_device(device, None).identity()
+
+
 @dataclass(frozen=True)
 class _Task:
     """An objective, and the device that it measures on, if it does."""
@@ -158,6 +168,9 @@ def _tasks(
     for name in devices:
         if devices.count(name) > 1:
             raise SettingsError(f"The device {name!r} is given more than once. Give it once.")
+    shapes = {deployment_shape(input_shape, device) for device in devices}
+    if len(shapes) > 1 and len(measured) < len(names):
+        note(f"What is not measured is taken at the shape of {devices[0]}.")
     tasks: dict[tuple[str, str | None], _Task] = {}
     for device in devices:
         wanted = names if device == devices[0] else measured

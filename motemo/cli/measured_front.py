@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,9 @@ from motemo.errors import SettingsError
 
 if TYPE_CHECKING:
     from motemo.front import Front
+    from motemo.hardware.latency import Latency
     from motemo.run_folder import RunFolder
+    from motemo.space import Shape
 
 PREDICTED = "predicted_latency_ms"
 
@@ -24,6 +28,7 @@ def measured_front(
     *,
     threads: int | None = None,
     replaces: str | None = None,
+    input_shape: Shape | None = None,
 ) -> Front:
     """Measure the latency of the members, and redraw the front with it.
 
@@ -37,6 +42,7 @@ def measured_front(
         threads: Threads of one inference; None leaves it to the device.
         replaces: The cost in whose place the latency comes; by default the one in milliseconds, or
             else flops, or params.
+        input_shape: Deployment shape to measure at; None takes that of the search.
 
     Raises:
         SettingsError: There is nothing that it could replace.
@@ -45,15 +51,14 @@ def measured_front(
     from rich.progress import Progress
 
     from motemo.hardware.latency import Latency
-    from motemo.hardware.profiles import profile
     from motemo.records import stored_deployment
     from motemo.rescoring import rescore
 
-    replaced = replaces or _cost_to_replace(front)
+    replaced = replaces or cost_to_replace(front)
     shape, classes = stored_deployment(front.settings)
     latency = Latency(
         device=create_device(device, threads),
-        input_shape=profile(device).input_shape or shape,
+        input_shape=input_shape or shape,
         classes=classes,
     )
     with Progress(console=err_console, transient=True) as progress:
@@ -64,7 +69,7 @@ def measured_front(
             max(1, len(front)),
             replaces=replaced,
             storage=folder.storage_url,
-            study_name=f"{folder.study_name} on {device}",
+            study_name=f"{folder.study_name} on {device} {_digest(latency, replaced)}",
             on_progress=lambda done, wanted: progress.update(task, completed=done, total=wanted),
         )
     measured = f"{len(redrawn.evaluated)} of {len(front)} members measured"
@@ -74,15 +79,22 @@ def measured_front(
 
 
 def predicts_latency(front: Front) -> bool:
-    """Return whether a front has predicted latencies, so that nothing on it was measured."""
-    return any(axis.name == PREDICTED for axis in front.axes)
+    """Return whether a front has predicted latencies and no measured ones."""
+    names = [axis.name for axis in front.axes]
+    return PREDICTED in names and "latency_ms" not in names
+
+
+def _digest(latency: Latency, replaced: str) -> str:
+    """Return a short name of how it is measured: another way gets another study."""
+    text = json.dumps([latency.identity(), replaced], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _on(bound: Constraint, objective: str) -> Constraint:
     return replace(bound, objective=objective)
 
 
-def _cost_to_replace(front: Front) -> str:
+def cost_to_replace(front: Front) -> str:
     """Return the cost that says most of how fast a network is."""
     milliseconds = [axis.name for axis in front.axes if axis.unit == "ms"]
     names = [axis.name for axis in front.axes]

@@ -30,7 +30,7 @@ from motemo.cli.settings import (
 )
 from motemo.cli.signals import ended_in_order
 from motemo.cli.together import search_together
-from motemo.errors import EvaluationError, SettingsError
+from motemo.errors import DeviceError, EvaluationError, SettingsError
 
 if TYPE_CHECKING:
     from motemo.front import Front
@@ -185,10 +185,21 @@ def _run(
         else:
             front = search_together(folder, request, trials, batch_size, workers, on_progress)
         display.stop()
-        if front.members and predicts_latency(front):
-            front = measured_front(front, request.device, folder, threads=request.threads)
+        front = _with_measurements(front, request, folder)
         _write_all(folder, front)
     return front
+
+
+def _with_measurements(front: Front, request: Request, folder: RunFolder) -> Front:
+    """Return the front with its predicted latencies measured, if it has any and they can be."""
+    if not (front.members and predicts_latency(front)):
+        return front
+    try:
+        measured = measured_front(front, request.device, folder, threads=request.threads)
+    except (DeviceError, SettingsError) as error:
+        note(f"The latencies stay predictions: {error}")
+        return front
+    return measured if measured.evaluated else front
 
 
 def _search_alone(
