@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -162,6 +163,8 @@ def _run(
     from motemo.rendering.live import LiveProgress
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    # an interruption while SQLAlchemy tidies up a connection would be shown as a traceback
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     with ExitStack() as stack:
         stack.enter_context(_hint_when_interrupted())
         check_signals = stack.enter_context(ended_in_order())
