@@ -52,7 +52,7 @@ from motemo.objectives.training import TraceEstimate, Training
 from motemo.registry import OBJECTIVES
 from motemo.space import Architecture, Json, Shape, Space
 
-QUICK_PARTS = ("naswot", "jacob_cov", "flops")
+QUICK_PARTS = ("meco", "jacob_cov", "flops")
 DEFAULT_PARTS = ("mote", *QUICK_PARTS)
 DEFAULT_SIZE = 32
 _STAGES = tuple(Stage)

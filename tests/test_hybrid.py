@@ -324,5 +324,5 @@ def test_the_quick_hybrid_trains_nothing() -> None:
     data = load_data("digits", images_per_class=2)
     quick = OBJECTIVES.create("quick", offered={"data": data})
     assert (quick.name, quick.stage) == ("hybrid_quick", Stage.PROXY)
-    assert {part.name for part in quick.parts} == {"naswot", "jacob_cov", "flops"}
+    assert {part.name for part in quick.parts} == {"meco", "jacob_cov", "flops"}
     assert Hybrid.of(data).stage is Stage.TRAIN
