@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of the published tables")
     parser.add_argument("--samples", type=Path, required=True, help="file of measured cells")
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--n", type=int, default=200)
+    parser.add_argument("--n", type=int, default=500)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--all-devices", action="store_true", help="not only server processors")
     given = parser.parse_args()
