@@ -28,6 +28,7 @@ from typing import TypeVar
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+from drawn import random_architectures
 from stored import store
 
 from motemo import host_lock
@@ -67,16 +68,6 @@ def earlier(file: Path) -> ModuleType:
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
-
-
-def cells(count: int) -> list[Architecture]:
-    rng = np.random.default_rng(SEED)
-    space, drawn = NasBench201(), []
-    while len(drawn) < count:
-        architecture = space.sample(rng)
-        if architecture.invalid_reason is None:
-            drawn.append(architecture)
-    return drawn
 
 
 def measure(latency: Latency, architecture: Architecture, clock: Clock) -> bool:
@@ -126,7 +117,7 @@ def main() -> None:
     arguments = parser.parse_args()
     latency = Latency(device=DEVICES.create(arguments.device))
     before = None if arguments.before is None else earlier(arguments.before)
-    drawn = cells(arguments.cells + 1)
+    drawn = random_architectures(NasBench201(), arguments.cells + 1, seed=SEED)
     latency.evaluate(drawn[-1:])  # imports, and the reference network
     compare(drawn[-1], Clock(), before, number=0)
     clock, disturbed = Clock(), 0

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from drawn import random_architectures
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from stored import store
@@ -53,13 +54,7 @@ def main() -> None:
 
 def draw(count: int, seed: int) -> list[Architecture]:
     """Return random valid cells in their canonical form."""
-    space, rng = motemo.NasBench201(), np.random.default_rng(seed)
-    cells: list[Architecture] = []
-    while len(cells) < count:
-        drawn = space.sample(rng)
-        if drawn.invalid_reason is None:
-            cells.append(drawn.canonical)
-    return cells
+    return [a.canonical for a in random_architectures(motemo.NasBench201(), count, seed=seed)]
 
 
 def compare(cells: Sequence[Architecture], options: dict[str, Any]) -> dict[str, Json]:

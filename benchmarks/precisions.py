@@ -20,6 +20,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+from drawn import random_architectures
 from stored import store
 
 from motemo import host_lock
@@ -28,7 +29,7 @@ from motemo.device import Device, TimingProtocol
 from motemo.hardware.latency import Latency
 from motemo.objective import Measurement
 from motemo.registry import DEVICES, SPACES
-from motemo.space import Architecture, Json, Space
+from motemo.space import Json
 
 SEED = 0
 YARDSTICK = "cpu float32"
@@ -36,16 +37,6 @@ PRECISIONS = {
     "cpu": ("float32", "float16", "int8", "int8_dynamic"),
     "torch": ("float32", "bfloat16", "float16"),
 }
-
-
-def draw(space: Space, count: int) -> list[Architecture]:
-    rng = np.random.default_rng(SEED)
-    drawn: list[Architecture] = []
-    while len(drawn) < count:
-        architecture = space.sample(rng)
-        if architecture.invalid_reason is None:
-            drawn.append(architecture)
-    return drawn
 
 
 def devices() -> dict[str, Device]:
@@ -71,7 +62,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
     arguments = parser.parse_args()
     space = SPACES.create(arguments.space)
-    architectures = draw(space, arguments.architectures)
+    architectures = random_architectures(space, arguments.architectures, seed=SEED)
     protocol = TimingProtocol(patience_seconds=arguments.patience)
     latencies = {n: Latency(device=d, protocol=protocol) for n, d in devices().items()}
     outcomes: dict[str, list[Measurement | None]] = {name: [] for name in latencies}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from motemo.errors import DataError
-from motemo.host_lock import measuring
+from motemo.evaluation import undisturbed
 from motemo.objective import Measurement, Objective
 from motemo.space import Architecture, Json
 
@@ -73,10 +73,7 @@ def measure_samples(
 
 def _measure(objective: Objective, architecture: Architecture) -> CostSample | str:
     """Return the cost of a network, or why there is none."""
-    if objective.occupies_host:
-        with measuring():
-            [outcome] = objective.evaluate([architecture])
-    else:
+    with undisturbed(objective):
         [outcome] = objective.evaluate([architecture])
     if not isinstance(outcome, Measurement):
         return outcome.reason

@@ -13,7 +13,7 @@ from motemo.hardware.cores import pinned
 from motemo.hardware.deployment import NetworkCost
 from motemo.hardware.energy_meters import POWERCAP, EnergyMeter, open_nvml, open_rapl
 from motemo.hardware.local_device import LocalDevice
-from motemo.hardware.repeats import repetition_interval
+from motemo.hardware.spread import repetition_interval
 from motemo.objective import Measurement, Stage
 from motemo.space import Json
 

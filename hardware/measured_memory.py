@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, final
 import motemo.onnx as package
 from motemo.errors import DeviceError, EvaluationError, SettingsError
 from motemo.hardware.deployment import NetworkCost, check_batch
-from motemo.hardware.repeats import repetition_interval
+from motemo.hardware.spread import repetition_interval
 from motemo.objective import Measurement, Stage
 from motemo.space import Json
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import median, stdev
+from statistics import fmean, median, stdev
 
 from motemo.device import Timing, TimingProtocol
 
@@ -26,14 +26,29 @@ def latency_interval(timing: Timing, protocol: TimingProtocol) -> tuple[float, f
         low, middle, high = median_interval(pooled)
         below, above = middle - low, high - middle
     else:
-        from scipy.stats import t
-
         middle = median(pooled)
-        medians = [median(load) for load in loads]
-        below = above = float(t.ppf(0.975, len(loads) - 1)) * stdev(medians) / math.sqrt(len(loads))
+        below = above = _half_interval([median(load) for load in loads])
     drift = _Z95 * protocol.unseen_drift * middle
     low, high = (math.sqrt(2) * math.hypot(half, drift) for half in (below, above))
     return middle - low, middle, middle + high
+
+
+def repetition_interval(repeats: Sequence[float]) -> tuple[float, float, float]:
+    """Return where the mean of a repetition may fall (95 %), around the mean.
+
+    Student's t over at least two repeats, widened by the square root of two, since a repetition is
+    as uncertain as this measurement.
+    """
+    middle, half = fmean(repeats), math.sqrt(2) * _half_interval(repeats)
+    return middle - half, middle, middle + half
+
+
+def _half_interval(values: Sequence[float]) -> float:
+    """Return half of the 95 % confidence interval of a mean, by Student's t."""
+    from scipy.stats import t
+
+    count = len(values)
+    return float(t.ppf(0.975, count - 1)) * stdev(values) / math.sqrt(count)
 
 
 def steady_ms(timing: Timing, protocol: TimingProtocol) -> list[float | None]:

@@ -28,8 +28,8 @@ from motemo.hardware.local_device import Load, Loaded, LocalDevice
 from motemo.hardware.measured_memory import MeasuredMemory
 from motemo.hardware.memory import Memory
 from motemo.hardware.params import Params
-from motemo.hardware.repeats import repetition_interval
 from motemo.hardware.size import Size
+from motemo.hardware.spread import repetition_interval
 from motemo.objective import Failure, Measurement, Objective
 from motemo.onnx.activations import PeakMemory, peak_memory
 from motemo.onnx.graph import build_onnx

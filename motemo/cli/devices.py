@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,6 +15,7 @@ from motemo.cli.console import err_console, note, out_console
 from motemo.errors import DeviceError, EvaluationError, SettingsError
 
 if TYPE_CHECKING:
+    from motemo.device import Device
     from motemo.hardware.profiles import Profile
 
 TEMPLATE = """\
@@ -109,13 +111,13 @@ def _looked_at(profile: Profile, *, check: bool, ask: bool) -> dict[str, Any]:
             device = profile.create()
             row["identity"] = device.identity()
             if check:
-                row["milliseconds"] = _milliseconds(profile)
+                row["milliseconds"] = _milliseconds(device)
     except (DeviceError, EvaluationError, SettingsError) as error:
         row["problem"] = str(error)
     return row
 
 
-def _milliseconds(profile: Profile) -> list[float]:
+def _milliseconds(device: Device) -> list[float]:
     """Return low, median and high of the reference network."""
     from motemo import host_lock
     from motemo.device import TimingProtocol
@@ -123,10 +125,8 @@ def _milliseconds(profile: Profile) -> list[float]:
     from motemo.hardware.spread import latency_interval
 
     protocol = TimingProtocol()
-    with host_lock.measuring():
-        timing = profile.create().time(
-            reference_network(), input_shape=INPUT_SHAPE, protocol=protocol
-        )
+    with host_lock.measuring() if device.occupies_host else nullcontext():
+        timing = device.time(reference_network(), input_shape=INPUT_SHAPE, protocol=protocol)
     return [round(ms, 5) for ms in latency_interval(timing, protocol)]
 
 
