@@ -24,19 +24,15 @@ Studies:
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
-from importlib import metadata
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from motemo.correlation.report import Correlations
+from variants import Row, keep, rows_of, show
+
 from motemo.correlation.run import correlate
 from motemo.data.dataset import ImageData
 from motemo.data.pipeline import load_data, take
-from motemo.files import write_atomically
-from motemo.host import host_identity
 from motemo.objective import Objective
 from motemo.objectives.curves import EarlyAccuracy, Landscape, Speed, Tse, TseE, TseEma
 from motemo.objectives.initialisation import SCHEMES
@@ -204,9 +200,9 @@ STUDIES: dict[str, Callable[[Setup], list[Study]]] = {
 }
 
 
-def run(name: str, setup: Setup, arguments: argparse.Namespace) -> list[dict[str, object]]:
+def run(name: str, setup: Setup, arguments: argparse.Namespace) -> list[Row]:
     """Run one study; return its rows."""
-    rows: list[dict[str, object]] = []
+    rows: list[Row] = []
     for number, study in enumerate(STUDIES[name](setup)):
         first = next(iter(study.estimates))
         found = correlate(
@@ -223,34 +219,9 @@ def run(name: str, setup: Setup, arguments: argparse.Namespace) -> list[dict[str
                 f"\r{name}: {done}/{wanted}", end="", flush=True
             ),
         )
-        rows += [{"study": name, **row} for row in _rows(found, list(study.estimates))]
+        rows += rows_of(found, study.estimates)
     print()
     return rows
-
-
-def _rows(found: Correlations, labels: list[str]) -> list[dict[str, object]]:
-    differences = {(row.estimate, row.truth): row for row in found.differences}
-    rows: list[dict[str, object]] = []
-    for row in found.rows:
-        if row.estimate in labels:
-            against = differences.get((row.estimate, row.truth))
-            beside = asdict(against) if against else {}
-            rows.append(
-                asdict(row) | {k: beside.get(k) for k in ("against", "difference", "low", "high")}
-            )
-    return rows
-
-
-def show(rows: list[dict[str, object]]) -> None:
-    print(f"{'variant':34} {'truth':28} {'n':>4}  tau [95 %]             difference [95 %]       s")
-    for row in rows:
-        tau = f"{row['tau']:.3f} [{row['tau_low']:.3f}, {row['tau_high']:.3f}]"
-        change = ""
-        if row["difference"] is not None:
-            change = f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
-        label, truth = str(row["estimate"]), str(row["truth"])
-        seconds = row["seconds_per_cell"]
-        print(f"{label:34} {truth:28} {row['n']:>4}  {tau:22} {change:24} {seconds:.2f}")
 
 
 def main() -> None:
@@ -269,7 +240,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--train-device", default="cpu")
     parser.add_argument("--out", type=Path, default=Path("runs/ablations"))
-    parser.add_argument("--results", type=Path, help="store the rows as JSON")
+    parser.add_argument("--results", type=Path, help="store STUDY.json in this folder")
     arguments = parser.parse_args()
 
     full = load_data(arguments.data)
@@ -279,23 +250,19 @@ def main() -> None:
         recipe = replace(recipe, epochs=arguments.epochs)
     mote = Mote(data=few, recipe=recipe, train_device=arguments.train_device)
     setup = Setup(data=full, few=few, mote=mote, space=SPACES.create(arguments.space))
-    rows: list[dict[str, object]] = []
+    settings = {
+        "space": arguments.space,
+        "images": few.name,
+        "data": few.identity(),
+        "recipe": mote.recipe.identity(),
+        "cells": arguments.cells,
+        "seed": arguments.seed,
+    }
     for name in arguments.study or [name for name in STUDIES if name != "data"]:
-        found = run(name, setup, arguments)
-        show(found)
-        rows += found
-    if arguments.results:
-        stored = {
-            "date": datetime.now(UTC).date().isoformat(),
-            "host": {k: v for k, v in host_identity().items() if k != "host"},
-            "versions": {package: metadata.version(package) for package in ("motemo", "torch")},
-            "space": arguments.space,
-            "data": few.identity(),
-            "recipe": mote.recipe.identity(),
-            "seed": arguments.seed,
-            "rows": rows,
-        }
-        write_atomically(arguments.results, json.dumps(stored, indent=1).encode())
+        rows = run(name, setup, arguments)
+        show(rows)
+        if arguments.results:
+            keep(arguments.results / f"{name}.json", rows, settings)
 
 
 if __name__ == "__main__":

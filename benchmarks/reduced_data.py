@@ -13,21 +13,16 @@ folder. The comparison is paired: `difference` is tau minus the tau of `farthest
 from __future__ import annotations
 
 import argparse
-import json
-from dataclasses import asdict
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from statistics import mean
 
 import numpy as np
+from variants import keep, rows_of, show
 
 from motemo.correlation.run import correlate
 from motemo.data.dataset import ImageData
 from motemo.data.npz import load_npz
 from motemo.data.pipeline import load_data
-from motemo.files import write_atomically
-from motemo.host import host_identity
 from motemo.objectives.mote import Mote
 from motemo.objectives.recipe import Recipe
 from motemo.reduction.encoders import PIXELS, encoder_by_name
@@ -148,39 +143,30 @@ def main() -> None:
         on_progress=lambda done, wanted: print(f"\r{done}/{wanted} scored", end="", flush=True),
     )
     print()
-    differences = {(row.estimate, row.truth): row for row in found.differences}
-    for row in found.rows:
-        other = differences.get((row.estimate, row.truth))
-        beside = (
-            ""
-            if other is None
-            else f"  difference {other.difference:+.3f} [{other.low:+.3f}, {other.high:+.3f}]"
-        )
-        print(
-            f"{row.truth:28} {row.estimate:20} n={row.n} tau {row.tau:.3f} "
-            f"[{row.tau_low:.3f}, {row.tau_high:.3f}] {row.seconds_per_cell:.1f} s{beside}"
-        )
+    rows = rows_of(found, [*data, "params", "flops"])
+    show(rows)
     for method in AT_RANDOM:
         for truth in found.truths:
             taus = [r.tau for r in found.rows if drawn(r.estimate, method) and r.truth == truth]
             print(f"{truth:28} {method}: mean tau {mean(taus):.3f}, {min(taus):.3f} to "
                   f"{max(taus):.3f} over {len(taus)} draws")  # fmt: skip
     if arguments.out is not None:
-        settings = {key: str(value) for key, value in vars(arguments).items()}
-        settings |= {key: Path(settings[key]).name for key in ("data", "encoder", "table", "work")}
-        document = {
-            "date": datetime.now(UTC).date().isoformat(),
-            "settings": settings,
-            "device": {k: v for k, v in host_identity().items() if k != "host"},
-            "versions": {name: metadata.version(name) for name in ("motemo", "torch", "numpy")},
-            "classes": {
-                label: list(one.class_names) if one.classes <= len(PUBLISHED) else one.classes
-                for label, one in data.items()
+        keep(
+            arguments.out,
+            rows,
+            {
+                "images": Path(arguments.data).name,
+                "encoder": Path(arguments.encoder).name,
+                "images_per_class": arguments.images_per_class,
+                "classes": {
+                    label: list(one.class_names) if one.classes <= len(PUBLISHED) else one.classes
+                    for label, one in data.items()
+                },
+                "recipe": recipe.identity(),
+                "cells": arguments.cells,
+                "seed": arguments.seed,
             },
-            "rows": [asdict(row) for row in found.rows],
-            "differences": [asdict(row) for row in found.differences],
-        }
-        write_atomically(arguments.out, json.dumps(document, indent=2) + "\n")
+        )
 
 
 def drawn(label: str, method: str) -> bool:

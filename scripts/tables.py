@@ -11,7 +11,7 @@ the first says what it shows:
 
     <!-- correlate NAME -->            all estimates of a run, by every truth
     <!-- differences NAME AGAINST -->  paired differences to one estimate
-    <!-- ablations STUDY -->           a study of benchmarks/ablations.py
+    <!-- variants FILE -->             variants of an estimate, by benchmarks/ablations.py
     <!-- figures FILE ... -->          what benchmarks stored under `figures`, side by side
     <!-- nested FILE KEY -->           what a benchmark stored under a key, one line each
     <!-- end -->
@@ -100,10 +100,10 @@ def differences_table(name: str, against: str) -> str:
     return _markdown([f"tau minus that of `{against}`", "n", *truths], table)
 
 
-def ablations_table(study: str) -> str:
-    """Return a study: tau with its interval, and the paired difference to the first variant."""
-    stored = json.loads((RESULTS / "ablations.json").read_text())
-    rows = [row for row in stored["rows"] if row["study"] == study]
+def variants_table(file: str) -> str:
+    """Return variants: tau with its interval, and the paired difference to the first one."""
+    stored = json.loads((RESULTS / f"{file}.json").read_text())
+    rows = stored["rows"]
     truths = list(dict.fromkeys(row["truth"] for row in rows))
     by = {(row["estimate"], row["truth"]): row for row in rows}
     table = []
@@ -120,8 +120,9 @@ def ablations_table(study: str) -> str:
         )
     header = ["variant", "n", "s", *(f"tau, {truth}" for truth in truths)]
     header += [f"difference, {truth}" for truth in truths]
-    where = f"{stored['host']['processor']}, one core; {stored['data']['name']}"
-    return _markdown(header, table) + f"\n{where}; {stored['date']}.\n"
+    drawn = f"{stored['cells']} cells at random (seed {stored['seed']})"
+    where = f"{stored['device']['processor']}, one core"
+    return _markdown(header, table) + f"\n{drawn}; {stored['images']}; {where}; {stored['date']}.\n"
 
 
 def figures_table(*files: str) -> str:
@@ -176,7 +177,7 @@ def _where(stored: Mapping[str, Any]) -> str:
 TABLES: dict[str, Callable[..., str]] = {
     "correlate": correlate_table,
     "differences": differences_table,
-    "ablations": ablations_table,
+    "variants": variants_table,
     "figures": figures_table,
     "nested": nested_table,
 }
