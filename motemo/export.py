@@ -19,6 +19,8 @@ from motemo.onnx.session import example_images, open_session
 from motemo.space import Shape
 
 BATCH_AXIS = "N"
+UNTRAINED = {"motemo.weights": "untrained"}
+TRAINED = {"motemo.weights": "trained"}
 _PATTERN = "trial_*.untrained.onnx"
 _TOLERANCE = 1e-4
 _BATCH = 2
@@ -59,10 +61,8 @@ def export_onnx(
             network = member.architecture.build(
                 input_shape=input_shape, classes=classes, seed=seed
             ).eval()
-            metadata = _metadata(member, seed=seed)
-            model = build_onnx(network, input_shape, batch=BATCH_AXIS, metadata=metadata)
-            model.doc_string = "Exported by motemo. Initial, UNTRAINED weights: train before use."
-            check_equal(model, network, input_shape)
+            metadata = described(member) | UNTRAINED | {"motemo.seed": str(seed)}
+            model = checked_onnx(network, input_shape, metadata=metadata)
         except Exception as error:  # noqa: BLE001  (a user's own network may raise anything)
             results.append(Exported(member, failure=f"{type(error).__name__}: {error}"))
             continue
@@ -73,6 +73,27 @@ def export_onnx(
         if old not in written:
             old.unlink()
     return results
+
+
+def checked_onnx(
+    network: nn.Module, input_shape: Shape, *, metadata: Mapping[str, str]
+) -> onnx.ModelProto:
+    """Return a network as an ONNX model for batches of any size, checked to compute the same.
+
+    Args:
+        network: Maps images `(N, C, H, W)` to logits `(N, K)`; in evaluation mode.
+        input_shape: Shape of one image, (C, H, W).
+        metadata: Entries of the model's metadata; `motemo.weights` says what its weights are.
+
+    Raises:
+        EvaluationError: It cannot be exported, or computes something else.
+    """
+    model = build_onnx(network, input_shape, batch=BATCH_AXIS, metadata=metadata)
+    untrained = metadata.items() >= UNTRAINED.items()
+    remark = "Initial, UNTRAINED weights: train before use." if untrained else "Trained weights."
+    model.doc_string = f"Exported by motemo. {remark}"
+    check_equal(model, network, input_shape)
+    return model
 
 
 def check_equal(model: onnx.ModelProto, network: nn.Module, input_shape: Shape) -> None:
@@ -94,10 +115,9 @@ def check_equal(model: onnx.ModelProto, network: nn.Module, input_shape: Shape) 
         )
 
 
-def _metadata(member: Member, *, seed: int) -> Mapping[str, str]:
+def described(member: Member) -> dict[str, str]:
+    """Return what a file of a model says of its architecture: space, genotype, measurements."""
     return {
-        "motemo.weights": "untrained",
-        "motemo.seed": str(seed),
         "motemo.space": member.architecture.space.name,
         "motemo.genotype": member.architecture.genotype,
         "motemo.trial": str(member.trial),
