@@ -31,22 +31,11 @@ def calibration_images(
     count = batch * -(-COUNT // batch)
     if data is None:
         return example_images(input_shape, batch=count)
+    from motemo.data.sizes import scale_pixels
+
     chosen = np.linspace(0, len(data) - 1, count).round().astype(int)
-    pixels = np.stack([_scaled(data.images[index], input_shape) for index in chosen])
+    pixels = np.stack([scale_pixels(data.images[index], input_shape) for index in chosen])
     return pixels.astype(np.float32) / np.float32(255)
-
-
-def _scaled(pixels: NDArray[np.uint8], shape: Shape) -> NDArray[np.uint8]:
-    """Return one image `(C, H, W)` in another shape."""
-    from PIL import Image
-
-    from motemo.data.sizes import scale
-
-    channels, height, width = shape
-    grey = len(pixels) == 1
-    image = Image.fromarray(pixels[0] if grey else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
-    scaled = scale(image.convert("RGB" if channels == 3 else "L"), (height, width))
-    return scaled if len(scaled) == channels else np.repeat(scaled, channels, axis=0)
 
 
 def settled(network: nn.Module, images: NDArray[np.float32]) -> nn.Module:

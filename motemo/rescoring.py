@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeAlias
@@ -39,6 +39,7 @@ def rescore(
     objective: Objective,
     k: int,
     *,
+    trials: Collection[int] | None = None,
     replaces: str | None = None,
     keep_others: bool = False,
     doubt: float = DEFAULT_DOUBT,
@@ -63,6 +64,7 @@ def rescore(
         front: The result of a search.
         objective: The dearer objective.
         k: How many architectures to evaluate at most; there may be fewer.
+        trials: Evaluate these instead of the best, by their trials; k of them at most.
         replaces: The objective of the front in whose place it comes; by default the first one of
             the same direction. Constraints on that one no longer apply.
         keep_others: See above. Needs two objectives or more, and k of at least 5. Narrow such a
@@ -85,12 +87,49 @@ def rescore(
     """
     replaced = _replaced(front, objective, replaces)
     _check(front, k, keep_others, doubt)
+    pool = _eligible(front) if trials is None else _members(front, trials, keep_others)
     opened = open_storage(storage) if isinstance(storage, str) else storage
     with exclusive(storage), explained():
-        task = _Task(front, objective, replaced, k, doubt, on_progress)
+        task = _Task(front, objective, replaced, pool, k, doubt, on_progress)
         on_progress(0, min(k, len(task.pool)))
         study = task.kept_in(opened, study_name)
         return task.with_challengers(study) if keep_others else task.best(study)
+
+
+def best_trials(front: Front, k: int) -> list[int]:
+    """Return the trials that `rescore` takes by default: the k best, by layers of the front.
+
+    Raises:
+        SettingsError: k is out of range, or the front is empty.
+    """
+    _check(front, k, keep_others=False, doubt=0.0)
+    pool = _eligible(front)
+    return [pool[row].trial for row in _best(front, pool)[:k]]
+
+
+def _best(front: Front, pool: Sequence[Member]) -> list[int]:
+    """Return positions in a pool of members, the best first."""
+    values = np.array([[m.measurements[axis.name].value for axis in front.axes] for m in pool])
+    rows: list[int] = ranked(values, [axis.direction for axis in front.axes]).tolist()
+    return rows
+
+
+def _eligible(front: Front) -> tuple[Member, ...]:
+    """Return all that may be re-scored: what keeps the constraints, or the least violating."""
+    if not front.feasible:
+        return front.members
+    return tuple(m for m in front.evaluated if _keeps(m, front.constraints))
+
+
+def _members(front: Front, trials: Collection[int], keep_others: bool) -> tuple[Member, ...]:
+    by_trial = {member.trial: member for member in front.evaluated}
+    unknown = sorted(set(trials) - by_trial.keys())
+    if unknown or not trials or keep_others:
+        raise SettingsError(
+            f"Trials {unknown or list(trials)} cannot be re-scored. Give one or more that the "
+            f"search has evaluated, without keep_others: {', '.join(map(str, by_trial))}."
+        )
+    return tuple(by_trial[trial] for trial in dict.fromkeys(trials))
 
 
 def _replaced(front: Front, objective: Objective, replaces: str | None) -> Axis:
@@ -131,6 +170,7 @@ class _Task:
     front: Front
     objective: Objective
     replaced: Axis
+    pool: tuple[Member, ...]
     k: int
     doubt: float
     on_progress: OnProgress
@@ -141,11 +181,8 @@ class _Task:
 
     def best(self, study: RescoredStudy) -> Front:
         """Re-score the k best."""
-        pool, axes = self.pool, self.front.axes
-        values = np.array([[m.measurements[axis.name].value for axis in axes] for m in pool])
-        order = ranked(values, [axis.direction for axis in axes])[: self.k].tolist()
-        found = self._evaluate(order, study, before=0)
-        return self._redrawn(found)
+        order = _best(self.front, self.pool)[: self.k]
+        return self._redrawn(self._evaluate(order, study, before=0))
 
     def with_challengers(self, study: RescoredStudy) -> Front:
         """Re-score k challengers; the others stay."""
@@ -184,13 +221,6 @@ class _Task:
         every = self._redrawn({**found, **predicted})
         members = _by_first_objective([*self._redrawn(found), *others], self._axes)
         return replace(every, members=members)
-
-    @cached_property
-    def pool(self) -> tuple[Member, ...]:
-        """All that may be re-scored: what keeps the constraints, or else the least violating."""
-        if not self.front.feasible:
-            return self.front.members
-        return tuple(m for m in self.front.evaluated if _keeps(m, self.front.constraints))
 
     @property
     def _axes(self) -> list[Axis]:

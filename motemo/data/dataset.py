@@ -75,6 +75,14 @@ class ImageData:
         _, channels, height, width = self.images.shape
         return channels, height, width
 
+    @cached_property
+    def coloured(self) -> bool:
+        """Whether any image has colours: three channels can hold grey ones."""
+        return any(
+            not np.array_equal(self.images[:, 0], channel)
+            for channel in self.images.swapaxes(0, 1)[1:]
+        )
+
     @property
     def classes(self) -> int:
         """Number of classes, K."""

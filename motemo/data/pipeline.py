@@ -11,16 +11,16 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from motemo.data.dataset import MIN_CLASSES, ImageData
 from motemo.data.digits import load_digits
 from motemo.data.folder import load_folder
 from motemo.data.npz import load_npz
-from motemo.data.sizes import Size, check_size, format_size, scale
+from motemo.data.sizes import Size, check_size, format_size, scale_pixels
 from motemo.data.torchvision_sets import load_cifar10, load_cifar100
 from motemo.errors import DataError
 from motemo.seeds import derive_seed
+from motemo.space import Shape
 
 NAMES = ("digits", "cifar10", "cifar100")
 """Sources that have a name; the others are paths."""
@@ -69,12 +69,29 @@ def resize(data: ImageData, size: Size) -> ImageData:
     Raises:
         DataError: A side is zero or negative.
     """
-    check_size(size)
-    if data.image_shape[1:] == size:
+    return _scaled(data, (data.image_shape[0], *size), format_size(size))
+
+
+def in_shape(data: ImageData, shape: Shape) -> ImageData:
+    """Return the data as images of another shape; grey and colour become each other.
+
+    Args:
+        data: What to scale. It comes back as it is if it has this shape already.
+        shape: Channels, 1 or 3; height and width in pixels.
+
+    Raises:
+        DataError: A side is zero or negative, or there are other channels.
+    """
+    return _scaled(data, shape, "x".join(map(str, shape)))
+
+
+def _scaled(data: ImageData, shape: Shape, step: str) -> ImageData:
+    check_size(shape[1:])
+    if data.image_shape == shape:
         return data
     return ImageData(
-        name=f"{data.name}[{format_size(size)}]",
-        images=np.stack([_scale_pixels(pixels, size) for pixels in data.images]),
+        name=f"{data.name}[{step}]",
+        images=np.stack([scale_pixels(pixels, shape) for pixels in data.images]),
         labels=data.labels,
         class_names=data.class_names,
     )
@@ -150,13 +167,6 @@ def _neighbours(path: Path) -> list[str]:
     except OSError:
         return []
     return [str(entry) for entry in entries if entry.suffix == ".npz" or entry.is_dir()]
-
-
-def _scale_pixels(pixels: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
-    """Scale one image `(C, H, W)`."""
-    if len(pixels) == 1:
-        return scale(Image.fromarray(pixels[0]), size)
-    return scale(Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0))), size)
 
 
 def _choose_classes(data: ImageData, classes: int | None, seed: int) -> list[int]:
