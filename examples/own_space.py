@@ -1,48 +1,46 @@
-"""A small torch model of one's own as a search space.
+"""A search space of one's own, defined by running: the builder asks for what it needs to know.
 
-Genes name the decisions, a function builds the network; everything else follows: the search,
-counting, latency, ONNX models. MOTE has no published constants for a new space and calibrates
-itself on a few of its architectures first.
+Whatever `build` asks for becomes a gene, also what it asks for only sometimes, as for the blocks
+beyond the first. Everything else follows: the search, counting, latency, ONNX models. MOTE has no
+published constants for a new space and calibrates itself on a few of its architectures first.
+
+The same from the command line: motemo search --space own_space.py:SPACE
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import optuna
 from torch import nn
 
 import motemo
 from motemo.export import export_onnx
-from motemo.space import Choice, Shape
+from motemo.space import Shape
 
 
-def build_network(values: Mapping[str, Choice], input_shape: Shape, classes: int) -> nn.Module:
-    """Return a plain convolutional network: some blocks, each halving the resolution."""
-    channels, width = input_shape[0], int(values["width"])
+def build(trial: optuna.trial.BaseTrial, input_shape: Shape, classes: int) -> nn.Module:
+    """Return a convolutional network: some blocks, plain or separable, each halving the image."""
     layers: list[nn.Module] = []
-    for _ in range(int(values["depth"])):
-        kernel = int(values["kernel"])
-        layers += [
-            nn.Conv2d(channels, width, kernel, stride=2, padding=kernel // 2, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU() if values["activation"] == "relu" else nn.SiLU(),
-        ]
-        channels, width = width, 2 * width
-    return nn.Sequential(
-        *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes)
-    )
+    channels = input_shape[0]
+    for block in range(trial.suggest_int("depth", 1, 3)):
+        width = trial.suggest_categorical(f"width_{block}", (8, 16, 32))
+        if trial.suggest_categorical(f"kind_{block}", ("plain", "separable")) == "plain":
+            layers.append(nn.Conv2d(channels, width, 3, stride=2, padding=1))
+        else:  # only here is there a kernel to choose
+            kernel = trial.suggest_int(f"kernel_{block}", 3, 7, step=2)
+            layers += [
+                nn.Conv2d(
+                    channels, channels, kernel, stride=2, padding=kernel // 2, groups=channels
+                ),
+                nn.Conv2d(channels, width, 1),
+            ]
+        layers += [nn.BatchNorm2d(width), nn.ReLU()]
+        channels = width
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes)]
+    return nn.Sequential(*layers, *head)
 
 
-SPACE = motemo.FunctionSpace(
-    name="small-convnet",
-    genes=(
-        motemo.Gene("depth", (1, 2, 3)),
-        motemo.Gene("width", (8, 16, 32)),
-        motemo.Gene("kernel", (3, 5)),
-        motemo.Gene("activation", ("relu", "silu")),
-    ),
-    build_network=build_network,
-)
+SPACE = motemo.BuilderSpace(name="small-convnet", build_network=build)
 
 
 def main() -> None:

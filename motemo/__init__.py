@@ -15,15 +15,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from motemo.choosing import Pick as Pick
+    from motemo.choosing import select as select
     from motemo.constraint import Constraint as Constraint
     from motemo.correlation.run import correlate as correlate
     from motemo.data.dataset import ImageData as ImageData
     from motemo.data.examples import Examples as Examples
     from motemo.data.pipeline import load_data as load_data
+    from motemo.deployment.folder import deploy as deploy
     from motemo.device import Device as Device
     from motemo.device import TimingProtocol as TimingProtocol
     from motemo.early_stopping import EarlyStopping as EarlyStopping
     from motemo.errors import MotemoError as MotemoError
+    from motemo.final_training import Trained as Trained
+    from motemo.final_training import train_finalists as train_finalists
+    from motemo.finalist import Finalist as Finalist
+    from motemo.finalist import read_finalists as read_finalists
     from motemo.front import Front as Front
     from motemo.hardware.energy import Energy as Energy
     from motemo.hardware.flops import Flops as Flops
@@ -45,6 +52,8 @@ if TYPE_CHECKING:
     from motemo.objective import Objective as Objective
     from motemo.objective import Skipped as Skipped
     from motemo.objective import Stage as Stage
+    from motemo.objectives.accuracy import Accuracy as Accuracy
+    from motemo.objectives.full_training_recipe import FullRecipe as FullRecipe
     from motemo.objectives.hybrid import Hybrid as Hybrid
     from motemo.objectives.mote import Mote as Mote
     from motemo.objectives.recipe import Recipe as Recipe
@@ -52,6 +61,7 @@ if TYPE_CHECKING:
     from motemo.problem import NasProblem as NasProblem
     from motemo.records import read_front as read_front
     from motemo.reduction.reduce import reduce_data as reduce_data
+    from motemo.rendering.drawing import architecture_svg as architecture_svg
     from motemo.rescoring import rescore as rescore
     from motemo.search_loop import search as search
     from motemo.search_loop import trial_objective as trial_objective
@@ -60,6 +70,7 @@ if TYPE_CHECKING:
     from motemo.space import Gene as Gene
     from motemo.space import Space as Space
     from motemo.spaces.autoformer import AutoFormer as AutoFormer
+    from motemo.spaces.builder import BuilderSpace as BuilderSpace
     from motemo.spaces.darts import Darts as Darts
     from motemo.spaces.fbnet import FBNet as FBNet
     from motemo.spaces.function import FunctionSpace as FunctionSpace
@@ -75,8 +86,10 @@ if TYPE_CHECKING:
     from motemo.spaces.transnas_micro import TransNasMicro as TransNasMicro
 
 _HOMES = {
+    "Accuracy": "objectives.accuracy",
     "Architecture": "space",
     "AutoFormer": "spaces.autoformer",
+    "BuilderSpace": "spaces.builder",
     "Constraint": "constraint",
     "Darts": "spaces.darts",
     "Device": "device",
@@ -86,8 +99,10 @@ _HOMES = {
     "Examples": "data.examples",
     "FBNet": "spaces.fbnet",
     "Failure": "objective",
+    "Finalist": "finalist",
     "Flops": "hardware.flops",
     "Front": "front",
+    "FullRecipe": "objectives.full_training_recipe",
     "FunctionSpace": "spaces.function",
     "Gene": "space",
     "Hybrid": "objectives.hybrid",
@@ -109,6 +124,7 @@ _HOMES = {
     "OnceForAll": "spaces.once_for_all",
     "OnnxRuntimeDevice": "hardware.onnx_runtime",
     "Params": "hardware.params",
+    "Pick": "choosing",
     "Pit": "spaces.pit",
     "PredictedLatency": "hardware.predicted_latency",
     "Recipe": "objectives.recipe",
@@ -121,16 +137,22 @@ _HOMES = {
     "Throughput": "hardware.throughput",
     "TimingProtocol": "device",
     "TorchDevice": "hardware.torch_device",
+    "Trained": "final_training",
     "TransNasMacro": "spaces.transnas_macro",
     "TransNasMicro": "spaces.transnas_micro",
+    "architecture_svg": "rendering.drawing",
     "correlate": "correlation.run",
     "cpu": "hardware.onnx_runtime",
     "cuda": "hardware.onnx_runtime",
+    "deploy": "deployment.folder",
     "load_data": "data.pipeline",
+    "read_finalists": "finalist",
     "read_front": "records",
     "reduce_data": "reduction.reduce",
     "rescore": "rescoring",
     "search": "search_loop",
+    "select": "choosing",
+    "train_finalists": "final_training",
     "trial_objective": "search_loop",
     "work": "search_loop",
 }

@@ -56,7 +56,9 @@ def with_option(value: Any, path: Sequence[str], new: object, *, shown: str) -> 
     old = getattr(value, name)
     if rest:
         return replace(value, **{name: with_option(old, rest, new, shown=shown)})
-    hint = get_type_hints(type(value))[name]
+    if isinstance(old, tuple) and isinstance(new, list):
+        return replace(value, **{name: _as_tuple(value, name, new, shown)})
+    hint = _hint(value, name)
     allowed = get_args(hint) if isinstance(hint, UnionType) else (type(old),)
     if float in allowed and type(new) is int:
         new = float(new)
@@ -72,3 +74,22 @@ def with_option(value: Any, path: Sequence[str], new: object, *, shown: str) -> 
             f"{json.dumps(old)}; got {json.dumps(new)}."
         )
     return replace(value, **{name: new})
+
+
+def _hint(value: object, name: str) -> Any:  # noqa: ANN401  (a type)
+    try:
+        return get_type_hints(type(value))[name]
+    except NameError:  # another field's type is imported for type checkers only
+        return type(getattr(value, name))
+
+
+def _as_tuple(value: object, name: str, new: list[object], shown: str) -> tuple[object, ...]:
+    """Return a list for a field that holds a tuple, if its items are of the right kinds."""
+    kinds = get_args(_hint(value, name)) or tuple({type(item) for item in getattr(value, name)})
+    allowed = {kind for kind in kinds if kind in _SIMPLE}
+    if any(type(item) not in allowed for item in new):
+        raise SettingsError(
+            f"The option {shown!r} needs a list of values of type "
+            f"{' or '.join(_SIMPLE[kind] for kind in allowed) or 'none'}; got {json.dumps(new)}."
+        )
+    return tuple(new)

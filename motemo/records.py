@@ -422,11 +422,28 @@ def stored_space(settings: Mapping[str, Json]) -> Space:
     name = str(options.pop("name", ""))
     try:
         space: Space = SPACES.create(name, options=options)
-    except UnknownNameError as error:
+    except (UnknownNameError, SettingsError) as error:
         raise SettingsError(
-            f"The study's space {name!r} is not registered here. Register it by an entry point "
-            "of the group 'motemo.spaces', or give it to motemo.read_front(study, space=...)."
+            f"The study's space {name!r} is not registered here as it is in the study. If it is "
+            "one's own, give the file with it by --space FILE.py:NAME, or the space to "
+            f"motemo.read_front(study, space=...). {error}"
         ) from error
+    return space
+
+
+def check_space(space: Space, settings: Mapping[str, Json]) -> Space:
+    """Return a space, if it is the one that a study was made with.
+
+    Raises:
+        SettingsError: It is another one; the message names the differences.
+    """
+    stored, given = settings["space"], json.loads(json.dumps(space.identity()))
+    if isinstance(stored, dict) and stored != given:
+        raise SettingsError(
+            "The study was made with another space than the given one:\n  "
+            + "\n  ".join(_differences(stored, given, "space."))
+            + "\nGive the space as it was."
+        )
     return space
 
 
@@ -435,19 +452,36 @@ def stored_deployment(settings: Mapping[str, Json] | None) -> tuple[Shape, int]:
 
     Where no objective names them: 3x32x32, and the classes of the data, else 10.
     """
-    shape, classes = (3, 32, 32), 10
-    for objective in _objects((settings or {}).get("objectives")):
-        identity = objective["identity"]
-        if not isinstance(identity, dict):
-            continue
+    classes = 10
+    for identity in _identities(settings):
+        deployed = _deployed(identity)
+        if deployed is not None:
+            return deployed
         data = identity.get("data")
         if isinstance(data, dict):
             classes = int(str(data["classes"]))
-        stored = identity.get("input_shape")
-        if isinstance(stored, list) and "classes" in identity:
-            channels, height, width = (int(str(size)) for size in stored)
-            return (channels, height, width), int(str(identity["classes"]))
-    return shape, classes
+    return (3, 32, 32), classes
+
+
+def stored_input_shape(settings: Mapping[str, Json] | None) -> Shape | None:
+    """Return the deployment shape (C, H, W) that costs were taken for; None where none was."""
+    found = (_deployed(identity) for identity in _identities(settings))
+    return next((deployed[0] for deployed in found if deployed is not None), None)
+
+
+def _identities(settings: Mapping[str, Json] | None) -> list[Mapping[str, Json]]:
+    """Return what identifies each objective."""
+    stored = (o["identity"] for o in _objects((settings or {}).get("objectives")))
+    return [identity for identity in stored if isinstance(identity, dict)]
+
+
+def _deployed(identity: Mapping[str, Json]) -> tuple[Shape, int] | None:
+    """Return the shape and the classes of the network that an objective looks at, if it says."""
+    stored = identity.get("input_shape")
+    if not (isinstance(stored, list) and "classes" in identity):
+        return None
+    channels, height, width = (int(str(size)) for size in stored)
+    return (channels, height, width), int(str(identity["classes"]))
 
 
 def read_front(study: optuna.Study, *, space: Space | None = None) -> Front:
@@ -459,7 +493,7 @@ def read_front(study: optuna.Study, *, space: Space | None = None) -> Front:
 
     Raises:
         StorageError: The study is not one of motemo's.
-        SettingsError: The space is not registered and not given.
+        SettingsError: The space is not registered and not given, or another one is given.
     """
     settings = read_settings(study)
     if settings is None:
@@ -467,7 +501,7 @@ def read_front(study: optuna.Study, *, space: Space | None = None) -> Front:
             f"The study {study.study_name!r} holds no motemo settings. Give one that a motemo "
             "search made."
         )
-    space = space or stored_space(settings)
+    space = check_space(space, settings) if space else stored_space(settings)
     axes = [
         Axis(str(o["name"]), str(o["unit"]), Direction(str(o["direction"])))
         for o in _objects(settings["objectives"])

@@ -27,12 +27,14 @@ class Entry:
         target: `module:callable`; the callable takes keyword arguments only.
         summary: One line for listings.
         aliases: Other names for it, such as that of the class behind it.
+        page: The page of the documentation that explains it, if there is one.
     """
 
     name: str
     target: str
     summary: str
     aliases: tuple[str, ...] = ()
+    page: str = ""
 
     def load(self) -> Callable[..., Any]:
         """Import the implementation."""
@@ -141,81 +143,97 @@ SPACES = Registry(
             "nasbench201",
             "motemo.spaces.nasbench201:NasBench201",
             "NAS-Bench-201: a cell of 6 edges with 5 operations each, 15,625 cells",
+            page="docs/nasbench201.md",
         ),
         Entry(
             "nasbench_macro",
             "motemo.spaces.nasbench_macro:NasBenchMacro",
             "NAS-Bench-Macro: a chain of 8 blocks of 3 kinds, 6,561 networks",
+            page="docs/nasbench_macro.md",
         ),
         Entry(
             "transnas_micro",
             "motemo.spaces.transnas_micro:TransNasMicro",
             "TransNAS-Bench-101 micro: a cell of 6 edges with 4 operations each, 4,096 cells",
+            page="docs/transnas.md",
         ),
         Entry(
             "transnas_macro",
             "motemo.spaces.transnas_macro:TransNasMacro",
             "TransNAS-Bench-101 macro: 4 to 6 modules that widen and shrink, 3,256 networks",
+            page="docs/transnas.md#the-macro-space",
         ),
         Entry(
             "nasbench101",
             "motemo.spaces.nasbench101:NasBench101",
             "NAS-Bench-101: a cell of 7 vertices and at most 9 edges, 3 operations, 423,624 cells",
+            page="docs/nasbench101.md",
         ),
         Entry(
             "darts",
             "motemo.spaces.darts:Darts",
             "DARTS: a normal and a reduction cell of 4 nodes, 8 operations, 20 cells deep",
+            page="docs/darts.md",
         ),
         Entry(
             "nasbench301",
             "motemo.spaces.darts:Darts.nasbench301",
             "NAS-Bench-301: the cells of DARTS with 7 operations, 8 cells deep",
+            page="docs/darts.md#nasbench301",
         ),
         Entry(
             "nats_size",
             "motemo.spaces.nats_size:NatsSize",
             "NATS-Bench size: 8 to 64 channels in each of 5 layers of one cell, 32,768 networks",
+            page="docs/nats_size.md",
         ),
         Entry(
             "ofa_mbv3",
             "motemo.spaces.once_for_all:OnceForAll",
             "Once-for-All MobileNetV3: 5 stages, kernel and expansion of each block, 2e19 networks",
+            page="docs/once_for_all.md#ofa_mbv3",
         ),
         Entry(
             "proxyless",
             "motemo.spaces.once_for_all:proxyless",
             "Once-for-All ProxylessNAS: the same choices, MobileNetV2 blocks, 2e20 networks",
+            page="docs/once_for_all.md#proxyless",
         ),
         Entry(
             "mobilenetv2",
             "motemo.spaces.once_for_all:mobilenetv2",
             "MobileNetV2 with other expansions and depths, 7e10 networks",
+            page="docs/once_for_all.md#mobilenetv2",
         ),
         Entry(
             "mnasnet",
             "motemo.spaces.mnasnet:MnasNet",
             "MnasNet as in Accel-NASBench: 7 stages of equal blocks, 1e11 networks",
+            page="docs/mnasnet.md",
         ),
         Entry(
             "fbnet",
             "motemo.spaces.fbnet:FBNet",
             "FBNet: a chain of 22 layers, 9 kinds of block each, 3e20 networks",
+            page="docs/fbnet.md",
         ),
         Entry(
             "autoformer",
             "motemo.spaces.autoformer:AutoFormer",
             "AutoFormer: vision transformers, heads and MLP ratio of 12 to 14 blocks, 1e9 networks",
+            page="docs/transformers.md#autoformer",
         ),
         Entry(
             "pit",
             "motemo.spaces.pit:Pit",
             "PiT: vision transformers of three stages with pooling, 4,320 networks",
+            page="docs/transformers.md#pit",
         ),
         Entry(
             "nasvit",
             "motemo.spaces.nasvit:NasVit",
             "like NASViT: 3 stages of convolutions, 4 that go on with attention, 1e10 networks",
+            page="docs/transformers.md#nasvit",
         ),
     ),
 )
@@ -275,6 +293,11 @@ OBJECTIVES = Registry(
             "early_accuracy",
             "motemo.objectives.curves:EarlyAccuracy",
             "accuracy on held-out images after the short training (higher is better)",
+        ),
+        Entry(
+            "accuracy",
+            "motemo.objectives.accuracy:Accuracy",
+            "validation accuracy of the full network after a real training (higher is better)",
         ),
         Entry(
             "naswot",

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from motemo.drawing import Drawing, Setting, Settings
 from motemo.errors import GenotypeError, InvalidArchitectureError, SettingsError
 from motemo.seeds import seeded_torch
 
@@ -30,25 +31,48 @@ Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | 
 
 @dataclass(frozen=True)
 class Gene:
-    """One decision of a search space: a name and the values that it may take."""
+    """One decision of a search space: a name and the values that it may take.
+
+    Attributes:
+        name: The name.
+        choices: The values.
+        active_if: When there is anything to decide: which values other genes must have, all of
+            them, one value or several each, as in `{"depth": (2, 3), "block": "mbconv"}`. A gene
+            that is not active itself has no value. Empty: always.
+    """
 
     name: str
     choices: tuple[Choice, ...]
+    active_if: Mapping[str, Choice | Sequence[Choice]] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        odd = any(choice != choice for choice in self.choices)
+        odd = any(isinstance(c, float) and not math.isfinite(c) for c in self.choices)
         if not self.choices or len(set(self.choices)) != len(self.choices) or odd:
             raise GenotypeError(
-                f"Gene {self.name!r} needs at least one choice, no choice twice and no NaN; "
-                f"got {self.choices!r}."
+                f"Gene {self.name!r} needs at least one choice, no choice twice and no number "
+                f"that is not finite; got {self.choices!r}."
             )
+
+    @property
+    def conditions(self) -> dict[str, tuple[Choice, ...]]:
+        """`active_if` with a tuple of values for each other gene."""
+        return {
+            name: (wanted,) if isinstance(wanted, Choice) else tuple(wanted)
+            for name, wanted in self.active_if.items()
+        }
+
+    def is_active(self, values: Mapping[str, Choice]) -> bool:
+        """Return whether there is anything to decide, by the values of other active genes."""
+        return all(
+            name in values and values[name] in wanted for name, wanted in self.conditions.items()
+        )
 
 
 class Space(ABC):
     """A set of architectures.
 
-    Implementations are frozen dataclasses. Of the methods that are not abstract, `scaled` may be
-    overridden; the others follow from the abstract ones.
+    Implementations are frozen dataclasses. Of the methods that are not abstract, `scaled` and
+    `drawing` may be overridden; the others follow from the abstract ones.
 
     Attributes:
         name: Registered name of the space.
@@ -113,6 +137,17 @@ class Space(ABC):
             f"depth={depth}. Leave both at 1."
         )
 
+    def drawing(self, genotype: str) -> Drawing:
+        """Return what a picture of a genotype shows, as written: by default, its active genes."""
+        values = self.read(genotype)
+        active = self.active(values)
+        rows = (
+            Setting(gene.name, str(values[gene.name]), tuple(map(str, gene.choices)))
+            for gene in self.genes
+            if gene.name in active
+        )
+        return Drawing((Settings(self.name, tuple(rows)),))
+
     def architecture(self, genotype: str) -> Architecture:
         """Return the architecture with this genotype, as written.
 
@@ -133,17 +168,32 @@ class Space(ABC):
         values = {g.name: g.choices[int(rng.integers(len(g.choices)))] for g in self.genes}
         return self.architecture(self.write(values))
 
-    def neighbours(self, architecture: Architecture) -> Iterator[Architecture]:
-        """Yield every architecture that differs in the value of exactly one gene."""
-        values = self.read(architecture.genotype)
+    def active(self, values: Mapping[str, Choice]) -> tuple[str, ...]:
+        """Return the names of the genes that there is anything to decide on, by their conditions.
+
+        The values of the others, in a mapping of one value per gene, make no difference.
+        """
+        decided: dict[str, Choice] = {}
         for gene in self.genes:
+            if gene.is_active(decided):
+                decided[gene.name] = values[gene.name]
+        return tuple(decided)
+
+    def neighbours(self, architecture: Architecture) -> Iterator[Architecture]:
+        """Yield every architecture that differs in the value of exactly one active gene.
+
+        Genes that become active by it have their first choice.
+        """
+        values = self.read(architecture.genotype)
+        active = self.active(values)
+        for gene in (gene for gene in self.genes if gene.name in active):
             for choice in gene.choices:
                 if choice != values[gene.name]:
                     yield self.architecture(self.write({**values, gene.name: choice}))
 
     @property
     def size(self) -> int:
-        """Number of written genotypes."""
+        """Number of written genotypes; a space may return an upper bound and say so."""
         return math.prod(len(gene.choices) for gene in self.genes)
 
 

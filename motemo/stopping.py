@@ -39,14 +39,28 @@ def stop_reason(
     if len(failures) >= FAILURE_PATIENCE and heed_failures:
         reason = failures[-1].user_attrs.get(records.REASON, "unknown")
         return f"{len(failures)} evaluations in a row failed, the last one with: {reason}"
-    seen = {tuple(t.params.get(gene.name) for gene in space.genes) for t in trials}
-    if sum(None not in values for values in seen) >= space.size:
+    if _has_tried_all(trials, space):
         return f"all {space.size} architectures of the space have been tried"
     if len(since) >= PATIENCE:
         return (
             f"{len(since)} candidates in a row were not worth evaluating: {_listing(tally(since))}"
         )
     return None
+
+
+def _has_tried_all(trials: Sequence[FrozenTrial], space: Space) -> bool:
+    """Return whether every genotype has been tried."""
+    names = [gene.name for gene in space.genes]
+    tried = {
+        tuple([t.params[name] for name in names])
+        for t in trials
+        if all(name in t.params for name in names)
+    }
+    if len(tried) < space.size:
+        return False
+    # genes that are not active may differ without making another genotype
+    written = {space.write(dict(zip(names, values, strict=True))) for values in tried}
+    return len(written) >= space.size
 
 
 def needs_rescue(trials: Sequence[FrozenTrial]) -> bool:

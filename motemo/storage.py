@@ -13,7 +13,7 @@ import re
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -28,7 +28,13 @@ from optuna.exceptions import (
 from optuna.storages import BaseStorage, GrpcStorageProxy, InMemoryStorage, RDBStorage
 from optuna.study import StudyDirection
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, IntegrityError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    IntegrityError,
+    OperationalError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
 
 from motemo.errors import SettingsError, StorageError
 from motemo.journal import open_journal
@@ -105,7 +111,7 @@ def open_storage(url: str, *, must_exist: bool = False) -> BaseStorage:
 
 def _open_database(url: str, *, must_exist: bool) -> RDBStorage:
     if make_url(url).get_backend_name() != "sqlite":
-        return _open_server(url)
+        return _made(url, {"pool_pre_ping": True})
     file = _sqlite_file(url)
     if file is not None:
         if must_exist and not file.exists():
@@ -113,17 +119,21 @@ def _open_database(url: str, *, must_exist: bool) -> RDBStorage:
                 f"The storage {without_password(url)!r} does not exist: there is no {file}."
             )
         file.parent.mkdir(parents=True, exist_ok=True)
-    return RDBStorage(url, engine_kwargs={"connect_args": {"timeout": _SQLITE_TIMEOUT_S}})
+    return _made(url, {"connect_args": {"timeout": _SQLITE_TIMEOUT_S}})
 
 
-def _open_server(url: str) -> RDBStorage:
-    """Open a database server; workers that start at once may all try to create its tables."""
+def _made(url: str, engine: Mapping[str, object]) -> RDBStorage:
+    """Open a database; processes that start at once may all try to create its tables."""
     for _ in range(_CREATION_ATTEMPTS - 1):
         try:
-            return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+            return RDBStorage(url, engine_kwargs=dict(engine))
         except (IntegrityError, ProgrammingError):
             time.sleep(1.0)
-    return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+        except OperationalError as error:
+            if "already exists" not in str(error):
+                raise
+            time.sleep(1.0)
+    return RDBStorage(url, engine_kwargs=dict(engine))
 
 
 def _open_grpc(url: str) -> BaseStorage:

@@ -99,6 +99,7 @@ def check_space(space: Space, *, samples: int = 12, seed: int = 0) -> None:
         _check_written_form(architecture)
         _check_canonical(architecture)
         _check_neighbours(architecture)
+        _check_active(architecture)
         _check_malformed(architecture)
         _check_suggest(architecture)
     _check_suggested(space, seed)
@@ -163,20 +164,39 @@ def _check_canonical(architecture: Architecture) -> None:
 def _check_neighbours(architecture: Architecture) -> None:
     space = architecture.space
     values = space.read(architecture.genotype)
+    active = space.active(values)
     neighbours = list(space.neighbours(architecture))
-    expected = sum(len(gene.choices) - 1 for gene in space.genes)
+    expected = sum(len(gene.choices) - 1 for gene in space.genes if gene.name in active)
     _require(
         len({n.genotype for n in neighbours}) == len(neighbours) == expected,
         f"{architecture.genotype!r} must have {expected} neighbours; got {len(neighbours)}.",
     )
     for neighbour in neighbours:
         other = space.read(neighbour.genotype)
-        changed = [name for name, value in values.items() if other[name] != value]
+        both = {*active} & {*space.active(other)}
+        changed = [name for name in both if other[name] != values[name]]
         _require(
             len(changed) == 1,
             f"{neighbour.genotype!r} must differ from {architecture.genotype!r} in one gene; "
-            f"it differs in {changed!r}.",
+            f"of those that both have, it differs in {changed!r}.",
         )
+
+
+def _check_active(architecture: Architecture) -> None:
+    """Genes that are not active must not make a difference."""
+    space = architecture.space
+    values = space.read(architecture.genotype)
+    active = space.active(values)
+    for gene in space.genes:
+        if gene.name in active:
+            continue
+        for choice in gene.choices:
+            written = space.write({**values, gene.name: choice})
+            _require(
+                written == architecture.genotype,
+                f"{gene.name!r} is not active in {architecture.genotype!r}; yet with the value "
+                f"{choice!r} it is {written!r}.",
+            )
 
 
 def _check_malformed(architecture: Architecture) -> None:
@@ -224,8 +244,10 @@ def _check_suggested(space: Space, seed: int) -> None:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
     trial = study.ask()
     suggested = space.suggest(trial)
+    values = space.read(suggested.genotype)
     _require(
-        space.read(suggested.genotype) == trial.params,
+        trial.params.keys() == values.keys()
+        and all(trial.params[name] == values[name] for name in space.active(values)),
         f"suggest must stay in the space; the trial has {trial.params!r}, the architecture is "
         f"{suggested.genotype!r}.",
     )

@@ -249,7 +249,7 @@ def test_the_command_writes_its_files_and_continues(cells: Path, run: Command) -
     assert first.status == 0, first.err
     assert "exhaustive guess" in first.out
     assert "Traceback" not in first.err
-    assert "4/4 runs" in first.err
+    assert "searching: 4/4" in first.err
     out = Path("out")
     names = {"benchmark.csv", "benchmark.json", "benchmark.png", "fronts.jsonl", "summary.csv"}
     assert names <= {path.name for path in out.iterdir()}

@@ -97,11 +97,16 @@ def created_objective(name: str, latency_model: str) -> Objective:
     objective: Objective = OBJECTIVES.create(
         name, offered={"data": data, "device": device, "model": latency_model}
     )
-    own = {f.name for f in fields(objective) if f.init}  # type: ignore[arg-type]
     for path, value in QUICK.items():
-        if path[0] in own:
+        if has_field(objective, path):
             objective = with_option(objective, path, value, shown=".".join(path))
     return objective
+
+
+def has_field(value: Any, path: Sequence[str]) -> bool:
+    own = {f.name for f in fields(value) if f.init}
+    name, *rest = path
+    return name in own and (not rest or has_field(getattr(value, name), rest))
 
 
 # What is registered

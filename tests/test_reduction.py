@@ -556,7 +556,7 @@ def test_command(
         ["green", "8", "moss"],
         ["blue", "8", "slate"],
     ]
-    assert "48/48 encoded" in shown.err
+    assert "encoding: 48/48, 0:00:00 left" in shown.err
     assert "24 of 48 images, 3 of 6 classes, 3 test images" in shown.err
     measure = ["measure", "--objective", "mote", "--data", "rd.npz", "--set"]
     arch = "|nor_conv_1x1~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|"

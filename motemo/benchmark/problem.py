@@ -14,8 +14,8 @@ from motemo.errors import DataError
 from motemo.objective import Direction, Stage
 from motemo.objectives.table import TableLookup
 from motemo.pareto import hypervolume, non_dominated
-from motemo.registry import SPACES
 from motemo.space import Space
+from motemo.spaces.by_name import space_by_name
 from motemo.tables import Table, read_table
 
 Rows = NDArray[np.intp]
@@ -50,7 +50,7 @@ class Problem:
             DataError: They cannot be read, lack a column, or nothing lies inside the reference.
             UnknownNameError: There is no such space.
         """
-        space: Space = SPACES.create(plan.space)
+        space = space_by_name(plan.space)
         read = read_table(plan.tables, columns=plan.columns, space=space)
         written = read.complete()
         networks = written.networks().valid()

@@ -147,12 +147,17 @@ _SUMMARY = (
 )
 
 
-def summary_csv(found: Report) -> str:
-    """Return one line per budget and sampler, and one per exhaustive front."""
+def summary(found: Report) -> list[dict[str, object]]:
+    """Return a row per budget and sampler, one per exhaustive front, and the true front."""
     rows: list[dict[str, object]] = [_summary_row(row) for row in found.rows]
     for column, share in found.exhaustive.items():
         rows.append({"sampler": f"exhaustive {column}", "mean": share})
-    return _csv(_SUMMARY, [*rows, {"sampler": "true front", "mean": 1.0}])
+    return [*rows, {"sampler": "true front", "mean": 1.0}]
+
+
+def summary_csv(found: Report) -> str:
+    """Return the summary as CSV."""
+    return _csv(_SUMMARY, summary(found))
 
 
 def _summary_row(row: Row) -> dict[str, object]:

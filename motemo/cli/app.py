@@ -8,14 +8,20 @@ from motemo.allocator import keep_freed_memory
 from motemo.cli.benchmark import benchmark
 from motemo.cli.console import fail
 from motemo.cli.correlate import correlate
+from motemo.cli.dashboard import dashboard
 from motemo.cli.devices import devices
+from motemo.cli.draw import draw
+from motemo.cli.export import export
 from motemo.cli.front import front
 from motemo.cli.latency_model import latency_model
 from motemo.cli.listing import list_names
 from motemo.cli.measure import measure
 from motemo.cli.reduce import reduce
+from motemo.cli.report import report
 from motemo.cli.search import search
+from motemo.cli.select import select
 from motemo.cli.serve_device import serve_device
+from motemo.cli.train import train
 from motemo.cli.worker import worker
 from motemo.errors import MotemoError, UsageError
 
@@ -32,7 +38,13 @@ app = typer.Typer(
 app.command()(search)
 app.command()(worker)
 app.command()(front)
+app.command()(report)
+app.command()(dashboard)
+app.command()(select)
+app.command()(export)
+app.command()(train)
 app.command()(measure)
+app.command()(draw)
 app.command()(devices)
 app.command()(benchmark)
 app.command()(correlate)

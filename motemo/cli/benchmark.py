@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,8 +12,10 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from motemo.cli.console import err_console, note, out_console
-from motemo.cli.settings import SpaceName, Tables
+from motemo.cli.console import note, out_console, write_json
+from motemo.cli.progress_bar import progress_bar
+from motemo.cli.settings import AsJson, Quiet, SpaceName, Tables, create_space
+from motemo.cli.signals import hint_when_interrupted
 from motemo.errors import OutputError, SettingsError
 
 if TYPE_CHECKING:
@@ -100,6 +103,8 @@ def benchmark(
             help="Replay MOTE-NAS beside its paper instead; needs --table only.",
         ),
     ] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
     out: Annotated[Path, typer.Option("--out", help="Folder for all results.")] = DEFAULT_OUT,
 ) -> None:
     """Compare samplers offline, on tables of published records.
@@ -123,7 +128,7 @@ def benchmark(
 
     given_seeds = check_seeds(seeds)
     if replay_mote_nas:
-        _replay(space, table or [], given_seeds, out)
+        _replay(space, table or [], given_seeds, out, as_json=as_json)
         return
     if estimate is None or truth is None or not cost or reference is None:
         raise SettingsError(
@@ -153,7 +158,7 @@ def benchmark(
     folder.check()
     with folder.claimed():
         runs = _run(problem, samplers, list(given_seeds), folder, processes)
-        _report(problem, runs, folder)
+        _report(problem, runs, folder, as_json=as_json)
 
 
 def _run(
@@ -163,44 +168,39 @@ def _run(
     folder: BenchmarkFolder,
     processes: int | None,
 ) -> list[Run]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
     from motemo.benchmark.runner import run_all
 
     note(
         f"{problem.rows:,} rows, {len(problem.table):,} networks with all "
         f"{len(problem.plan.columns)} columns"
     )
-    columns = (TextColumn("searching"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err_console, transient=True) as bar:
-        task = bar.add_task("searching")
-
-        def on_progress(done: int, wanted: int) -> None:
-            bar.update(task, completed=done, total=wanted)
-            news = 10 * done // wanted > 10 * (done - 1) // wanted  # another tenth
-            if news and not err_console.is_terminal:
-                note(f"{done}/{wanted} runs")
-
-        try:
-            return run_all(
-                problem.plan,
-                samplers,
-                seeds,
-                folder=folder,
-                processes=processes,
-                on_progress=on_progress,
-            )
-        except KeyboardInterrupt:
-            err_console.print("Interrupted. Run the same command again to continue.")
-            raise
+    with hint_when_interrupted(), progress_bar("searching", resumes=True) as on_progress:
+        return run_all(
+            problem.plan,
+            samplers,
+            seeds,
+            folder=folder,
+            processes=processes,
+            on_progress=on_progress,
+        )
 
 
-def _report(problem: Problem, runs: list[Run], folder: BenchmarkFolder) -> None:
-    from motemo.benchmark.report import benchmark_csv, curves, fronts_jsonl, report, summary_csv
+def _report(problem: Problem, runs: list[Run], folder: BenchmarkFolder, *, as_json: bool) -> None:
+    from motemo.benchmark.report import (
+        benchmark_csv,
+        curves,
+        fronts_jsonl,
+        report,
+        summary,
+        summary_csv,
+    )
     from motemo.rendering.curves import curves_png
 
     found = report(problem, runs)
-    out_console.print(_table(found, problem.plan.truth))
+    if as_json:
+        write_json(summary(found))
+    else:
+        out_console.print(_table(found, problem.plan.truth))
     plan = problem.plan
     levels = {f"exhaustive {column}": share for column, share in found.exhaustive.items()}
     picture = curves_png(
@@ -219,16 +219,20 @@ def _report(problem: Problem, runs: list[Run], folder: BenchmarkFolder) -> None:
         note(f"wrote {path}")
 
 
-def _replay(space: str, tables: list[Path], seeds: Sequence[int], out: Path) -> None:
+def _replay(
+    space: str, tables: list[Path], seeds: Sequence[int], out: Path, *, as_json: bool
+) -> None:
     from motemo.benchmark.mote_nas import read_cells, replay, replay_csv
     from motemo.files import write_atomically
-    from motemo.registry import SPACES
 
     if out.exists() and not out.is_dir():
         raise OutputError(f"The output folder {out} is a file. Choose a folder.")
-    cells = read_cells(tables, SPACES.create(space))
+    cells = read_cells(tables, create_space(space))
     rows = list(replay(cells, seeds))
-    out_console.print(_replay_table(rows, len(cells)))
+    if as_json:
+        write_json([asdict(row) for row in rows])
+    else:
+        out_console.print(_replay_table(rows, len(cells)))
     write_atomically(out / "mote_nas.csv", replay_csv(rows))
     note(f"wrote {out / 'mote_nas.csv'}")
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import math
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
 
 out_console = Console(emoji=False)
 err_console = Console(stderr=True, emoji=False)
+note_console = Console(stderr=True, emoji=False)
+"""For notes and progress: what --quiet silences."""
 
 _PREPARING = ("motemo.objectives.hybrid", "motemo.objectives.mote")
 """Modules that say when they score a reference, or fit constants to a space."""
@@ -21,7 +26,18 @@ _PREPARING = ("motemo.objectives.hybrid", "motemo.objectives.mote")
 
 def note(text: str) -> None:
     """Say what was done, on standard error."""
-    err_console.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
+    note_console.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
+
+
+def warn(text: str) -> None:
+    """Say what to look out for, on standard error."""
+    err_console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+def be_quiet(quiet: bool) -> bool:
+    """Silence notes and progress, or let them be heard; return which."""
+    note_console.quiet = quiet
+    return quiet
 
 
 def show_preparations() -> None:
@@ -36,6 +52,20 @@ def show_preparations() -> None:
 class _Notes(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         note(record.getMessage())
+
+
+def write_json(document: object) -> None:
+    """Write a document to standard output; what is no number becomes null."""
+    text = json.dumps(_without_nan(document), indent=2, allow_nan=False)
+    sys.stdout.write(f"{text}\n")
+
+
+def _without_nan(document: object) -> object:
+    if isinstance(document, Mapping):
+        return {str(name): _without_nan(value) for name, value in document.items()}
+    if isinstance(document, list | tuple):
+        return [_without_nan(value) for value in document]
+    return None if isinstance(document, float) and not math.isfinite(document) else document
 
 
 def show(front: Front) -> None:

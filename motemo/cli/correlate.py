@@ -2,37 +2,41 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from motemo.cli.console import err_console, note, out_console, show_preparations
+from motemo.cli.console import note, out_console, show_preparations, write_json
+from motemo.cli.progress_bar import progress_bar
 from motemo.cli.settings import (
+    AsJson,
     Classes,
     DataClasses,
     DeviceName,
     ImageSize,
     ImagesPerClass,
     InputShape,
+    Quiet,
     SpaceName,
     Tables,
     Threads,
     TrainDevice,
     create_device,
+    create_space,
     deployment_shape,
     load_images,
     set_options,
 )
+from motemo.cli.signals import hint_when_interrupted
 from motemo.errors import SettingsError
-from motemo.registry import OBJECTIVES, SPACES
+from motemo.registry import OBJECTIVES
 
 if TYPE_CHECKING:
     from motemo.correlation.report import Correlation, Correlations, Difference
@@ -146,10 +150,8 @@ def correlate(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Score again what failed in an earlier run.")
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the rows as JSON instead of a table.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
     out: Annotated[Path, typer.Option("--out", help="Folder for all results.")] = DEFAULT_OUT,
 ) -> None:
     """Correlate estimates with the true accuracies of a table.
@@ -175,8 +177,7 @@ def correlate(
         )
     from motemo.correlation.run import correlate as run
 
-    if not quiet:
-        show_preparations()
+    show_preparations()
     estimates = _estimates(
         estimate or [],
         option or [],
@@ -189,9 +190,9 @@ def correlate(
         },
         device=(device, threads),
     )
-    with _Progress(quiet=quiet) as progress:
+    with hint_when_interrupted(), progress_bar("scoring", resumes=True) as on_progress:
         found = run(
-            SPACES.create(space),
+            create_space(space, option or ()),
             table,
             truths=truth,
             estimates=estimates,
@@ -204,10 +205,10 @@ def correlate(
             batch_size=batch_size,
             records=records,
             retry_failed=retry_failed,
-            on_start=progress.on_start,
-            on_progress=progress.on_progress,
+            on_start=_say_sample,
+            on_progress=on_progress,
         )
-    _show(found, out, as_json=as_json, quiet=quiet)
+    _show(found, out, as_json=as_json)
 
 
 def _cells(text: str) -> Cells:
@@ -258,68 +259,16 @@ def _estimates(
     return {label: created.get(label, name) for label, name in names.items()}
 
 
-class _Progress:
-    """Says how far the scoring is, with the time left; on a pipe, at every tenth."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
-
-        columns = (
-            TextColumn("scoring"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-        )
-        self._quiet = quiet
-        self._bar = Progress(
-            *columns, console=err_console, transient=True, disable=quiet, speed_estimate_period=600
-        )
-        self._task = self._bar.add_task("scoring", total=None)
-        self._last: int | None = None
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._bar.stop()
-        if kind is KeyboardInterrupt:
-            err_console.print("Interrupted. Run the same command again to continue.")
-
-    def on_start(self, sample: Sample) -> None:
-        """Say what was drawn."""
-        if not self._quiet:
-            note(f"{len(sample):,} cells, {len(sample.networks):,} different networks")
-
-    def on_progress(self, done: int, wanted: int) -> None:
-        """Move the bar on."""
-        if self._last is None and done and not self._quiet:
-            note(f"{done:,} of {wanted:,} scores are there already")
-        if self._last is None:  # what was there before says nothing about the speed
-            self._bar.reset(self._task, total=wanted, completed=done)
-        else:
-            self._bar.update(self._task, completed=done)
-            news = 10 * done // wanted > 10 * self._last // wanted
-            if news and not err_console.is_terminal and not self._quiet:
-                note(f"{done:,}/{wanted:,} scores")
-        self._last = done
+def _say_sample(sample: Sample) -> None:
+    note(f"{len(sample):,} cells, {len(sample.networks):,} different networks")
 
 
-def _show(found: Correlations, out: Path, *, as_json: bool, quiet: bool) -> None:
+def _show(found: Correlations, out: Path, *, as_json: bool) -> None:
     if as_json:
         from motemo.correlation.report import as_json as plain
 
-        typer.echo(json.dumps([plain(row) for row in (*found.rows, *found.learned)], indent=2))
-    elif not quiet:
+        write_json([plain(row) for row in (*found.rows, *found.learned)])
+    else:
         for truth in found.truths:
             ranked = [row for row in (*found.rows, *found.learned) if row.truth == truth]
             out_console.print(_table(ranked, truth))
@@ -327,8 +276,7 @@ def _show(found: Correlations, out: Path, *, as_json: bool, quiet: bool) -> None
         for place in dict.fromkeys((row.truth, row.against) for row in found.differences):
             rows = [row for row in found.differences if (row.truth, row.against) == place]
             out_console.print(_differences(rows, f"{place[0]}, against {place[1]}"))
-    if not quiet:
-        note(f"wrote {out}: correlate.csv, differences.csv, costs.csv, scores.csv, correlate.png")
+    note(f"wrote {out}: correlate.csv, differences.csv, costs.csv, scores.csv, correlate.png")
 
 
 def _new_table(title: str, *columns: str) -> Table:

@@ -120,13 +120,18 @@ class Crew:
         self._running[place], self._started_at[place] = process, self._completed
 
 
-def worker_command(study_name: str) -> list[str]:
+def worker_command(study_name: str, *, space: str | None = None) -> list[str]:
     """Return the command of a worker that leaves when this process is gone.
 
     The storage is handed over by the environment, where a password is not seen by other users.
+
+    Args:
+        study_name: The study.
+        space: The space, if it is in a file: workers run no file that a study names.
     """
     program = [sys.executable, "-m", "motemo", "worker"]
-    return [*program, "--study-name", study_name, "--parent", str(os.getpid())]
+    own = [] if space is None else ["--space", space]
+    return [*program, "--study-name", study_name, *own, "--parent", str(os.getpid())]
 
 
 def gpus_for(train_device: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +10,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from motemo.cli.console import err_console, note, out_console
+from motemo.cli.console import note, note_console, out_console, write_json
+from motemo.cli.settings import AsJson, Quiet
 from motemo.errors import DeviceError, EvaluationError, SettingsError
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def devices(
     template: Annotated[
         bool, typer.Option("--template", help="Print a file of devices to start from.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """List devices, check that they are here, and describe them.
 
@@ -78,7 +79,7 @@ def devices(
     asked = bool(name) or check
     rows = [_looked_at(found[each], check=check, ask=asked) for each in name or found]
     if as_json:
-        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+        write_json(rows)
     elif name:
         for row in rows:
             _describe(row)
@@ -107,7 +108,7 @@ def _looked_at(profile: Profile, *, check: bool, ask: bool) -> dict[str, Any]:
     if profile.kind == "remote" and profile.file is not None and not ask:
         return row
     try:
-        with err_console.status(f"looking at {profile.name}"):
+        with note_console.status(f"looking at {profile.name}"):
             device = profile.create()
             row["identity"] = device.identity()
             if check:

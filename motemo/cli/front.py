@@ -12,6 +12,8 @@ import typer
 
 from motemo.cli.console import note, show
 from motemo.cli.export import write_onnx
+from motemo.cli.opened_run import opened_run
+from motemo.cli.settings import Quiet, RunSpace, run_space
 from motemo.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -55,12 +57,14 @@ def front(
             "\\[default: the run's folder]",
         ),
     ] = None,
+    space: RunSpace = None,
     storage: Annotated[
         str | None, typer.Option("--storage", help="Storage URL, if the run's has a password.")
     ] = None,
     study_name: Annotated[
         str | None, typer.Option("--study-name", help="Study in the storage.")
     ] = None,
+    quiet: Quiet = False,
 ) -> None:
     """Show the front of a run again, from its study alone.
 
@@ -69,6 +73,8 @@ def front(
       motemo front runs/search
 
       motemo front runs/search --constraint "latency_ms<=2" --csv > small.csv
+
+      motemo front runs/mine --space my_space.py:SPACE --html
 
       motemo front runs/search --device pi --out runs/on-the-pi --csv
 
@@ -83,9 +89,11 @@ def front(
     from motemo.storage import explained, is_storage_url, load_study
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    folder = _source(run, storage=storage, study_name=study_name)
+    folder = opened_run(run, storage=storage, study_name=study_name)
     with explained():
-        answer = read_front(load_study(folder.storage_url, folder.study_name))
+        answer = read_front(
+            load_study(folder.storage_url, folder.study_name), space=run_space(space)
+        )
     if replaces is not None and device is None:
         raise SettingsError("--replaces goes with --device: give both, or neither.")
     other = constraint or device or is_storage_url(run)
@@ -104,17 +112,6 @@ def front(
         later = [text for text in bounds if text not in first]
         answer = answer.within(*later) if later else answer
     _emit(answer, target, csv, as_json, html, png, onnx)
-
-
-def _source(run: str, *, storage: str | None, study_name: str | None) -> RunFolder:
-    """Return the folder and study that the user means by a folder or a storage URL."""
-    from motemo.run_folder import RunFolder
-    from motemo.storage import is_storage_url
-
-    if is_storage_url(run):
-        return RunFolder(Path(), run, study_name or "motemo")
-    opened = RunFolder.open(Path(run), storage=storage)
-    return replace(opened, study_name=study_name) if study_name else opened
 
 
 def _check_output(target: RunFolder | None, *, csv: bool, as_json: bool, files: bool) -> None:

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from motemo.cli.console import err_console, note, out_console
+from motemo.cli.console import note, out_console, write_json
+from motemo.cli.progress_bar import progress_bar
 from motemo.cli.settings import (
+    AsJson,
     Classes,
     DeviceName,
     InputShape,
     Options,
+    Quiet,
     Seed,
     SpaceName,
     Threads,
     create_device,
     create_objectives,
+    create_space,
     deployment_shape,
 )
 from motemo.errors import EvaluationError, SettingsError
 from motemo.files import require_writable
-from motemo.registry import SPACES
 
 if TYPE_CHECKING:
     from motemo.hardware.cost_samples import CostSample
@@ -65,6 +67,7 @@ def lookup(
     classes: Classes = None,
     seed: Seed = 0,
     option: Options = None,
+    quiet: Quiet = False,
 ) -> None:
     """Make a table of what each operator costs, from measured networks.
 
@@ -83,11 +86,11 @@ def lookup(
     if networks < LEAST_NETWORKS:
         raise SettingsError(f"--networks must be at least {LEAST_NETWORKS}; got {networks}.")
     require_writable(out)
-    found: Space = SPACES.create(space)
+    found = create_space(space, option or ())
     shape = deployment_shape(input_shape, device)
     objective = _latency(device, threads, shape, classes, option)
     samples = _measured(objective, _drawn(found, networks, seed), _beside(out))
-    with _progress("taking networks apart") as on_progress:
+    with progress_bar("taking networks apart") as on_progress:
         model = LookupTable.fit(
             samples,
             space=found,
@@ -125,6 +128,7 @@ def transfer(
     classes: Classes = None,
     seed: Seed = 0,
     option: Options = None,
+    quiet: Quiet = False,
 ) -> None:
     """Carry what is known of other devices to a new one, by about ten measurements there.
 
@@ -146,7 +150,7 @@ def transfer(
     if networks < LEAST_SAMPLES:
         raise SettingsError(f"--networks must be at least {LEAST_SAMPLES}; got {networks}.")
     require_writable(out)
-    found: Space = SPACES.create(space)
+    found = create_space(space, option or ())
     kept = KnownTable(tuple(str(path.resolve()) for path in table), tuple(known))
     devices = KnownDevices.fit(kept.read(found))
     candidates = _drawn(found, CANDIDATES, seed)
@@ -174,6 +178,8 @@ def check(
         int, typer.Option("--seed", help="Seed of the networks; take another than the model's.")
     ] = 1,
     option: Options = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Measure random networks that the model has not seen, and compare.
 
@@ -191,7 +197,7 @@ def check(
 
     if networks < 3:
         raise SettingsError(f"--networks must be at least 3; got {networks}.")
-    found: Space = SPACES.create(space)
+    found = create_space(space, option or ())
     predictor = read_latency_model(model, found)
     objective = _latency(device, threads, deployment_shape(input_shape, device), classes, option)
     predictor.measured.require(space=found, objective=objective.identity())
@@ -205,10 +211,20 @@ def check(
     predicted = np.array([prediction.value for prediction in predictions])
     inside = [p.low <= v <= p.high for p, v in zip(predictions, values, strict=True)]
     width = np.median([(p.high - p.low) / p.value for p in predictions])
+    figures = {
+        "networks": len(values),
+        "spearman": float(spearmanr(predicted, values).statistic),
+        "median_error": float(np.median(np.abs(predicted / values - 1))),
+        "inside_intervals": float(np.mean(inside)),
+        "median_width": float(width),
+    }
+    if as_json:
+        write_json(figures)
+        return
     out_console.print(
-        f"{len(values)} networks: Spearman {spearmanr(predicted, values).statistic:.3f}, "
-        f"median error {np.median(np.abs(predicted / values - 1)):.1%}, "
-        f"{np.mean(inside):.0%} inside the 95 % intervals (median width {width:.0%})",
+        "{networks} networks: Spearman {spearman:.3f}, median error {median_error:.1%}, "
+        "{inside_intervals:.0%} inside the 95 % intervals "
+        "(median width {median_width:.0%})".format_map(figures),
         highlight=False,
         soft_wrap=True,
     )
@@ -253,7 +269,7 @@ def _measured(
 ) -> list[CostSample]:
     from motemo.hardware.cost_samples import measure_samples
 
-    with _progress("measuring") as on_progress:
+    with progress_bar("measuring") as on_progress:
         samples, failures = measure_samples(objective, architectures, path, on_progress=on_progress)
     for failure in failures:
         note(f"not measured: {failure}")
@@ -271,15 +287,6 @@ def _seen(path: Path) -> set[str]:
 
 def _beside(model: Path) -> Path:
     return model.with_name(f"{model.name}.samples")
-
-
-@contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    from rich.progress import Progress
-
-    with Progress(console=err_console, transient=True, disable=not err_console.is_terminal) as bar:
-        task = bar.add_task(what)
-        yield lambda done, wanted: bar.update(task, completed=done, total=wanted)
 
 
 def _finish(model: LatencyModel, out: Path, made_of: str) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,9 +13,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from motemo.cli.console import out_console
+from motemo.cli.settings import create_space
+from motemo.errors import SettingsError
 from motemo.registry import DEVICES, OBJECTIVES, SAMPLERS, SPACES
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from motemo.space import Architecture, Choice, Gene, Space
 
 _MANY = 12
@@ -26,7 +31,10 @@ def list_names(
     *,
     space: Annotated[
         str | None,
-        typer.Option("--space", help="Explain one search space: genes, size, an example."),
+        typer.Option(
+            "--space",
+            help="Explain one search space, by name or FILE.py:NAME: genes, size, an example.",
+        ),
     ] = None,
 ) -> None:
     """List spaces, objectives, samplers and devices, with one line each; or explain a space.
@@ -34,9 +42,11 @@ def list_names(
     [bold]Example[/bold]
 
       motemo list --space darts
+
+      motemo list --space my_space.py:SPACE
     """
     if space is not None:
-        _explain(SPACES.create(space), SPACES.entry(space).summary)
+        _explain(space)
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("kind")
@@ -51,33 +61,55 @@ def list_names(
     out_console.print(table)
 
 
-def _explain(space: Space, summary: str) -> None:
-    from motemo.counting import count_operators, count_parameters
+def _explain(name: str) -> None:
+    from motemo.spaces.by_name import is_file, settable
 
+    space = create_space(name)
+    summary = f"of {name}" if is_file(name) else SPACES.entry(name).summary
     example = _example(space)
-    shape, classes = (3, 32, 32), 10
     rows = {"space": f"{space.name}: {summary}", "reference": _reference(space)}
-    rows["genotypes"] = f"{space.size:,}" if space.size < 10**12 else f"{space.size:.1e}"
+    rows["page"] = "" if is_file(name) else SPACES.entry(name).page
+    rows["genotypes"] = _size(space)
     rows["an example"] = example.genotype
-    for name, network in (
-        ("full network", example.build(input_shape=shape, classes=classes)),
-        ("reduced architecture", example.build_reduced(input_shape=shape, classes=classes)),
-    ):
-        flops = count_operators(network, shape).flops / 1e6
-        parameters = count_parameters(network) / 1e6
-        rows[name] = f"{parameters:.3g} M parameters, {flops:.3g} M multiply-adds at 3x32x32"
-    if len(space.identity()) > 1:
-        options = ((k, v) for k, v in space.identity().items() if k != "name")
-        rows["options"] = ", ".join(f"{name}={value}" for name, value in options)
+    rows["full network"] = _counted(example.build, space)
+    rows["reduced architecture"] = _counted(example.build_reduced, space)
+    options = [f"space.{name}={json.dumps(value)}" for name, value in settable(space).items()]
+    rows["options (--set)"] = ", ".join(options)
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="cyan", no_wrap=True)
     table.add_column(overflow="fold")
     for name, text in rows.items():
         if text:
             table.add_row(name, escape(text))
-    for number, (names, choices) in enumerate(_genes(space.genes)):
-        table.add_row("" if number else "genes", escape(f"{names}: {choices}"))
+    for number, line in enumerate(_genes(space.genes)):
+        table.add_row("" if number else "genes", escape(line))
     out_console.print(table)
+
+
+def _counted(build: Callable[..., nn.Module], space: Space) -> str:
+    """Say what a network has and takes."""
+    from motemo.counting import count_operators, count_parameters
+    from motemo.spaces.builder import BuilderSpace
+
+    shape, classes = (3, 32, 32), 10
+    if isinstance(space, BuilderSpace):
+        shape, classes = space.example_shape, space.example_classes
+    at = "x".join(map(str, shape))
+    try:
+        network = build(input_shape=shape, classes=classes)
+        flops = count_operators(network, shape).flops / 1e6
+        parameters = count_parameters(network) / 1e6
+    except Exception as error:  # noqa: BLE001  (a user's own network may raise anything)
+        return f"cannot be counted at {at}: {type(error).__name__}: {error}"
+    return f"{parameters:.3g} M parameters, {flops:.3g} M multiply-adds at {at}"
+
+
+def _size(space: Space) -> str:
+    from motemo.spaces.builder import BuilderSpace
+
+    size = f"{space.size:,}" if space.size < 10**12 else f"{space.size:.1e}"
+    bound = isinstance(space, BuilderSpace) and not space.is_known
+    return f"at most {size}: some genes depend on others" if bound else size
 
 
 def _example(space: Space) -> Architecture:
@@ -86,7 +118,10 @@ def _example(space: Space) -> Architecture:
 
     rng = np.random.default_rng(0)
     drawn = (space.sample(rng) for _ in range(_DRAWS))
-    return next(a for a in drawn if a.invalid_reason is None)
+    found = next((a for a in drawn if a.invalid_reason is None), None)
+    if found is None:
+        raise SettingsError(f"None of {_DRAWS:,} random architectures of {space.name!r} is valid.")
+    return found
 
 
 def _reference(space: Space) -> str:
@@ -96,17 +131,26 @@ def _reference(space: Space) -> str:
     return " ".join(found[1].replace("*", "").split()) if found else ""
 
 
-def _genes(genes: Iterable[Gene]) -> list[tuple[str, str]]:
-    """Return names and choices; genes that have the same choices share a line."""
-    named: dict[tuple[Choice, ...], list[str]] = {}
+def _genes(genes: Iterable[Gene]) -> list[str]:
+    """Return a line for those genes that have the same choices and conditions."""
+    named: dict[tuple[str, str], list[str]] = {}
     for gene in genes:
-        named.setdefault(gene.choices, []).append(gene.name)
+        named.setdefault((_listed(gene.choices), _conditions(gene)), []).append(gene.name)
     lines = []
-    for choices, names in named.items():
+    for (choices, conditions), names in named.items():
         shown = ", ".join(names)
         if len(names) > _NAMES:
             shown = f"{names[0]}, {names[1]}, ..., {names[-1]} ({len(names)} genes)"
-        listed = [str(choice) for choice in choices[:_MANY]]
-        more = [f"... ({len(choices)} in all)"] if len(choices) > _MANY else []
-        lines.append((shown, ", ".join(listed + more)))
+        lines.append(f"{shown}: {choices}{conditions}")
     return lines
+
+
+def _conditions(gene: Gene) -> str:
+    texts = [f"{name} is {_listed(wanted, ' or ')}" for name, wanted in gene.conditions.items()]
+    return f"  (if {' and '.join(texts)})" if texts else ""
+
+
+def _listed(choices: Sequence[Choice], between: str = ", ") -> str:
+    listed = [str(choice) for choice in choices[:_MANY]]
+    more = [f"... ({len(choices)} in all)"] if len(choices) > _MANY else []
+    return between.join(listed + more)

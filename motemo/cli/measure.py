@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +11,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from motemo.cli.console import err_console, note, out_console
+from motemo.cli.console import note, out_console, write_json
+from motemo.cli.progress_bar import progress_bar
 from motemo.cli.settings import (
     Classes,
     DataClasses,
@@ -23,22 +22,24 @@ from motemo.cli.settings import (
     InputShape,
     ObjectiveNames,
     Options,
+    Quiet,
     Seed,
     SpaceName,
     Threads,
     TrainDevice,
     create_device,
     create_objectives,
+    create_space,
     deployment_shape,
     load_images,
 )
 from motemo.errors import EvaluationError, SettingsError
-from motemo.registry import OBJECTIVES, SPACES
+from motemo.registry import OBJECTIVES
 
 if TYPE_CHECKING:
     from motemo.data.dataset import ImageData
     from motemo.objective import Objective, Outcome
-    from motemo.space import Architecture, Space
+    from motemo.space import Architecture
 
 COUNTED_OBJECTIVES = ("params", "flops")
 _NUMBERS = ("value", "low", "high")
@@ -88,6 +89,7 @@ def measure(
     images_per_class: ImagesPerClass = None,
     image_size: ImageSize = None,
     option: Options = None,
+    quiet: Quiet = False,
 ) -> None:
     """Evaluate given architectures, exactly as written, on one device or several.
 
@@ -102,7 +104,7 @@ def measure(
 
       motemo measure --arch-file cells.txt --device cpu --device torch --json > costs.json
     """
-    found_space: Space = SPACES.create(space)
+    found_space = create_space(space, option or ())
     architectures = [
         found_space.architecture(genotype).require_valid()
         for genotype in _genotypes(arch or [], arch_file)
@@ -126,7 +128,7 @@ def measure(
     )
     records, failures = _measure_all(architectures, tasks, details=details)
     if as_json:
-        sys.stdout.write(json.dumps(records, indent=2, allow_nan=False) + "\n")
+        write_json(records)
     else:
         _show(records)
         if details:
@@ -191,20 +193,18 @@ def _tasks(
 def _measure_all(
     architectures: Sequence[Architecture], tasks: Sequence[_Task], *, details: bool
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    from rich.progress import track
-
     from motemo.evaluation import undisturbed
 
     records, failures = [], []
     todo = [(a, task) for a in architectures for task in tasks]
-    for architecture, task in track(
-        todo, "measuring", console=err_console, transient=True, disable=not err_console.is_terminal
-    ):
-        with undisturbed(task.objective):
-            [outcome] = task.objective.evaluate([architecture])
-        record, failure = _record(architecture, task, outcome, details=details)
-        records.append(record)
-        failures += [failure] if failure else []
+    with progress_bar("measuring") as tell:
+        for done, (architecture, task) in enumerate(todo):
+            tell(done, len(todo))
+            with undisturbed(task.objective):
+                [outcome] = task.objective.evaluate([architecture])
+            record, failure = _record(architecture, task, outcome, details=details)
+            records.append(record)
+            failures += [failure] if failure else []
     return records, failures
 
 

@@ -7,7 +7,8 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from motemo.cli.console import err_console, note
+from motemo.cli.console import note
+from motemo.cli.progress_bar import progress_bar
 from motemo.cli.settings import create_device
 from motemo.constraint import Constraint
 from motemo.errors import SettingsError
@@ -48,8 +49,6 @@ def measured_front(
         SettingsError: There is nothing that it could replace.
         DeviceError: The device is not available here.
     """
-    from rich.progress import Progress
-
     from motemo.hardware.latency import Latency
     from motemo.records import stored_deployment
     from motemo.rescoring import rescore
@@ -61,8 +60,7 @@ def measured_front(
         input_shape=input_shape or shape,
         classes=classes,
     )
-    with Progress(console=err_console, transient=True) as progress:
-        task = progress.add_task(f"measuring on {device}", total=len(front))
+    with progress_bar(f"measuring on {device}") as on_progress:
         redrawn = rescore(
             front,
             latency,
@@ -70,7 +68,7 @@ def measured_front(
             replaces=replaced,
             storage=folder.storage_url,
             study_name=f"{folder.study_name} on {device} {_digest(latency, replaced)}",
-            on_progress=lambda done, wanted: progress.update(task, completed=done, total=wanted),
+            on_progress=on_progress,
         )
     measured = f"{len(redrawn.evaluated)} of {len(front)} members measured"
     note(f"{latency.name} on {device} in place of {replaced}: {measured}, {len(redrawn)} stay")

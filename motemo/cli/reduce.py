@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -13,15 +9,14 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from motemo.cli.console import err_console, note, out_console
-from motemo.cli.settings import ImageSize, Seed, load_images
+from motemo.cli.console import note, out_console, write_json
+from motemo.cli.progress_bar import progress_bar
+from motemo.cli.settings import AsJson, ImageSize, Quiet, Seed, load_images
 from motemo.errors import OutputError
 
 if TYPE_CHECKING:
-    from motemo.reduction.encoder import Form, Progress
+    from motemo.reduction.encoder import Form
     from motemo.reduction.reduce import Method, Reduced
-
-_QUIET_SHARE = 0.1
 
 
 def reduce(
@@ -78,6 +73,8 @@ def reduce(
         str, typer.Option("--encoder-device", help="Where the encoder computes: cpu or cuda.")
     ] = "cpu",
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Write a reduced data set: few classes or images that stand for all.
 
@@ -108,7 +105,7 @@ def reduce(
     )
     images = load_images(data, None, None, image_size, seed)
     held_out = load_held_out(data, images)
-    with _progress() as on_progress:
+    with progress_bar("encoding") as on_progress:
         reduced = reduce_data(
             images,
             method=cast("Method", method),
@@ -120,7 +117,9 @@ def reduce(
             on_progress=on_progress,
         )
     provenance = write_reduced(out, reduced, held_out=held_out, force=force)
-    if reduced.groups or method == "random-classes":
+    if as_json:
+        write_json(provenance)
+    elif reduced.groups or method == "random-classes":
         out_console.print(_class_table(reduced, images.class_names))
     note(
         f"{provenance['images']} of {len(images)} images, {reduced.data.classes} of "
@@ -146,27 +145,3 @@ def _class_table(reduced: Reduced, names: tuple[str, ...]) -> Table:
             row.append(escape(", ".join(others)) or "-")
         table.add_row(*row)
     return table
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """Show a bar with the time left on a terminal; elsewhere, a line for each tenth."""
-    if err_console.is_terminal:
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bar
-
-        columns = (TextColumn("[bold]encoding"), BarColumn(), MofNCompleteColumn())
-        with Bar(*columns, TimeRemainingColumn(), console=err_console, transient=True) as bar:
-            task = bar.add_task("encoding", total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
-        return
-    started, shown = time.monotonic(), 0.0
-
-    def tell(done: int, total: int) -> None:
-        nonlocal shown
-        if done / total >= shown + _QUIET_SHARE or done == total:
-            shown = done / total
-            left = (time.monotonic() - started) * (total - done) / done
-            note(f"{done}/{total} encoded, {timedelta(seconds=round(left))} left")
-
-    yield tell

@@ -7,9 +7,14 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from motemo.cli.settings import create_device, create_objectives, deployment_shape, load_images
-from motemo.errors import DataError, StorageError
-from motemo.registry import SPACES
+from motemo.cli.settings import (
+    create_device,
+    create_objectives,
+    create_space,
+    deployment_shape,
+    load_images,
+)
+from motemo.errors import DataError, SettingsError, StorageError
 
 if TYPE_CHECKING:
     from motemo.objective import Objective
@@ -49,7 +54,7 @@ class Request:
             UsageError: A setting cannot work.
             DeviceError: A device is not available.
         """
-        space: Space = SPACES.create(self.space)
+        space = create_space(self.space, self.options)
         images = load_images(
             self.data, self.data_classes, self.images_per_class, self.image_size, self.seed
         )
@@ -88,14 +93,27 @@ class Request:
     def on_this_machine(
         self,
         *,
+        space: str | None,
         data: str | None,
         device: str | None,
         threads: int | None,
         train_device: str | None,
     ) -> Request:
-        """Return the same request with what is called otherwise on this machine."""
+        """Return the same request with what is called otherwise on this machine.
+
+        Raises:
+            SettingsError: The space is in a file, which was not given here.
+        """
+        from motemo.spaces.by_name import is_file
+
+        if space is None and is_file(self.space):
+            raise SettingsError(
+                f"The study searches a space of somebody's own, {self.space!r}. No file that a "
+                "study names is run: give it by --space FILE.py:NAME, if you trust it."
+            )
         return replace(
             self,
+            space=space or self.space,
             data=data or self.data,
             device=device or self.device,
             threads=self.threads if threads is None else threads,

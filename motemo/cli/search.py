@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from motemo.cli.console import err_console, note, show
+from motemo.cli.console import note, note_console, show
 from motemo.cli.export import write_onnx
 from motemo.cli.measured_front import measured_front, predicts_latency
 from motemo.cli.request import Request
 from motemo.cli.settings import (
+    AsJson,
     Classes,
     DataClasses,
     DataSource,
@@ -24,12 +26,13 @@ from motemo.cli.settings import (
     InputShape,
     ObjectiveNames,
     Options,
+    Quiet,
     Seed,
     SpaceName,
     Threads,
     TrainDevice,
 )
-from motemo.cli.signals import ended_in_order
+from motemo.cli.signals import ended_in_order, hint_when_interrupted
 from motemo.cli.together import search_together
 from motemo.errors import DeviceError, EvaluationError, SettingsError
 
@@ -102,6 +105,8 @@ def search(
             "on other machines.",
         ),
     ] = 1,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Search a space for its Pareto front.
 
@@ -146,7 +151,12 @@ def search(
         early_stopping=early_stopping,
     )
     front = _run(folder, request, trials=trials, batch_size=batch_size, workers=workers)
-    show(front)
+    if as_json:
+        from motemo.rendering.files import to_json
+
+        sys.stdout.write(to_json(front))
+    else:
+        show(front)
     if not front.evaluated:
         raise EvaluationError(
             "No architecture was evaluated. The reasons are in the study: "
@@ -166,9 +176,9 @@ def _run(
     # an interruption while SQLAlchemy tidies up a connection would be shown as a traceback
     logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     with ExitStack() as stack:
-        stack.enter_context(_hint_when_interrupted())
+        stack.enter_context(hint_when_interrupted())
         check_signals = stack.enter_context(ended_in_order())
-        display = LiveProgress(err_console)
+        display = LiveProgress(note_console)
 
         def on_progress(progress: Progress) -> None:
             check_signals()
@@ -230,15 +240,6 @@ def _search_alone(
         on_progress=on_progress,
         request=request.to_json(),
     )
-
-
-@contextmanager
-def _hint_when_interrupted() -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        err_console.print("Interrupted. Run the same command again to continue.")
-        raise
 
 
 def _write_all(folder: RunFolder, front: Front) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from motemo.cli.console import note
+from motemo.cli.console import note, warn
+from motemo.cli.settings import Quiet
 from motemo.cli.signals import ended_in_order
 from motemo.errors import DeviceError, SettingsError
 
@@ -78,6 +79,7 @@ def serve_device(
         float,
         typer.Option("--max-silence", help="Most seconds of silence within a request."),
     ] = 10.0,
+    quiet: Quiet = False,
 ) -> None:
     """Let searches on other machines measure on this one.
 
@@ -202,7 +204,7 @@ def _welcome(identity: Mapping[str, Json], listener: socket.socket, *, secure: b
     note(f"Serving {what}")
     note(f"at {'https' if secure else 'http'}://{shown}:{port}. Ctrl-C ends it.")
     if not secure and not is_this_machine(host):
-        note(
-            "Warning: without --certificate the token travels in the clear. Give one, or listen "
+        warn(
+            "Without --certificate the token travels in the clear. Give one, or listen "
             "on 127.0.0.1 and use an SSH tunnel, unless you trust the network."
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from motemo.cli.console import show_preparations
+from motemo.cli.console import be_quiet, show_preparations
 from motemo.errors import SettingsError
 from motemo.registry import OBJECTIVES
 
@@ -16,9 +16,22 @@ if TYPE_CHECKING:
     from motemo.data.dataset import ImageData
     from motemo.device import Device
     from motemo.objective import Objective
-    from motemo.space import Shape
+    from motemo.space import Shape, Space
 
-SpaceName = Annotated[str, typer.Option("--space", help="Search space; see 'motemo list'.")]
+SpaceName = Annotated[
+    str,
+    typer.Option(
+        "--space",
+        help="Search space: a name of 'motemo list', or FILE.py:NAME of one's own. The file is "
+        "run.",
+    ),
+]
+RunSpace = Annotated[
+    str | None,
+    typer.Option(
+        "--space", help="The space of the run, FILE.py:NAME, if it is one's own. The file is run."
+    ),
+]
 Tables = Annotated[
     list[Path] | None,
     typer.Option(
@@ -30,6 +43,17 @@ ObjectiveNames = Annotated[
     list[str] | None,
     typer.Option("--objective", help="What to evaluate; repeat it. See 'motemo list'."),
 ]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet",
+        "-q",
+        callback=be_quiet,
+        help="No notes and no progress on standard error; results, warnings and errors stay.",
+    ),
+]
+"""Acts when it is parsed; a command need not look at it."""
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 DataSource = Annotated[
     str,
     typer.Option(
@@ -86,7 +110,8 @@ Options = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
-        help="Set a field of an objective, as in --set mote.recipe.epochs=8. Repeat it.",
+        help="Set a field of an objective, as in --set mote.recipe.epochs=8, or of the space, as "
+        "in --set space.reduced_width=0.5. Repeat it.",
     ),
 ]
 
@@ -108,6 +133,23 @@ def load_images(
         images_per_class=images_per_class,
         seed=seed,
     )
+
+
+def create_space(name: str, options: Sequence[str] = ()) -> Space:
+    """Return a space by name, or in a file; of the options, those of the space are set."""
+    from motemo.spaces.by_name import space_by_name
+
+    return space_by_name(name, [text for text in options if is_of_space(text)])
+
+
+def run_space(name: str | None) -> Space | None:
+    """Return the space that a command was given for a run, if any."""
+    return None if name is None else create_space(name)
+
+
+def is_of_space(option: str) -> bool:
+    """Return whether the text of an option is about the space, not about an objective."""
+    return option.split(".")[0].strip() == "space"
 
 
 def create_device(name: str, threads: int | None, *, data: ImageData | None = None) -> Device:
@@ -140,10 +182,10 @@ def create_objectives(
 
 
 def set_options(created: dict[str, Objective], options: Sequence[str]) -> None:
-    """Replace objectives, by label, by those with the options set."""
+    """Replace objectives, by label, by those with the options set; skip options of the space."""
     from motemo.options import parse_option, with_option
 
-    for text in options:
+    for text in (text for text in options if not is_of_space(text)):
         label, path, value = parse_option(text)
         if label not in created:
             raise SettingsError(

@@ -1,4 +1,4 @@
-"""Ending on Ctrl-C and SIGTERM, whenever they come."""
+"""Ending on Ctrl-C and SIGTERM, whenever they come, and saying how to go on."""
 
 from __future__ import annotations
 
@@ -6,6 +6,18 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+from motemo.cli.console import err_console
+
+
+@contextmanager
+def hint_when_interrupted() -> Iterator[None]:
+    """Say, where Ctrl-C ends the block, that the same command goes on from there."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        err_console.print("Interrupted. Run the same command again to continue.")
+        raise
 
 
 @contextmanager

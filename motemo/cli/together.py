@@ -46,6 +46,7 @@ def search_together(
     from motemo import records
     from motemo.plan import check_counts
     from motemo.progress import Reporter, paid
+    from motemo.spaces.by_name import is_file
     from motemo.storage import check_serves_several, explained, opened
 
     check_counts(trials=trials, batch_size=batch_size)
@@ -58,7 +59,9 @@ def search_together(
         reporter.report(trials)
         crew = Crew(
             workers,
-            worker_command(folder.study_name),
+            worker_command(
+                folder.study_name, space=request.space if is_file(request.space) else None
+            ),
             folder.path / "workers",
             gpus=gpus_for(request.train_device) if workers else (),
             environment={"MOTEMO_STORAGE": folder.storage_url},

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from motemo.cli.console import err_console, note
+from motemo.cli.console import note, note_console
+from motemo.cli.settings import Quiet, RunSpace
 from motemo.cli.signals import ended_in_order
 
 DEFAULT_LEASE_S = 60.0
@@ -26,6 +27,7 @@ def worker(
     study_name: Annotated[str, typer.Option("--study-name", help="Study in the storage.")] = (
         "motemo"
     ),
+    space: RunSpace = None,
     data: Annotated[
         str | None, typer.Option("--data", help="Where the study's data are on this machine.")
     ] = None,
@@ -49,6 +51,7 @@ def worker(
         float,
         typer.Option("--lease", help="Seconds of silence after which others take over."),
     ] = DEFAULT_LEASE_S,
+    quiet: Quiet = False,
     parent: Annotated[int | None, typer.Option("--parent", hidden=True)] = None,
 ) -> None:
     """Join a search that 'motemo search' has begun, from this or another machine.
@@ -62,6 +65,8 @@ def worker(
       motemo worker journal:runs/search/study.log
 
       motemo worker postgresql+psycopg://me@host/db --data /scratch/photos --train-device cuda
+
+      motemo worker journal:runs/mine/study.log --space my_space.py:SPACE
     """
     import optuna
 
@@ -76,11 +81,11 @@ def worker(
     with explained():
         stored = records.read_request(load_study(storage, study_name))
     request = Request.from_json(stored).on_this_machine(
-        data=data, device=device, threads=threads, train_device=train_device
+        space=space, data=data, device=device, threads=threads, train_device=train_device
     )
     request.check_data()
-    space, objectives = request.create()
-    with ended_in_order() as check_signals, LiveProgress(err_console) as display:
+    found, objectives = request.create()
+    with ended_in_order() as check_signals, LiveProgress(note_console) as display:
 
         def on_progress(progress: Progress) -> None:
             check_signals()
@@ -97,7 +102,7 @@ def worker(
             return parent is not None and os.getppid() != parent
 
         front = work(
-            space,
+            found,
             objectives,
             storage=storage,
             study_name=study_name,

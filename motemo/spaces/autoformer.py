@@ -15,8 +15,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from motemo.drawing import Chain, Drawing, Stage
 from motemo.errors import GenotypeError, SettingsError
 from motemo.space import Choice, Gene, Json, Shape, Space
+from motemo.spaces.block_drawing import attention, fixed, shape_remark
+from motemo.spaces.gene_lists import read_choice, read_object
 
 if TYPE_CHECKING:
     from torch import nn
@@ -126,12 +129,9 @@ class AutoFormer(Space):
                 value = written[kind][int(block) - 1]
             else:
                 value = gene.choices[0]
-            if isinstance(value, bool) or value not in gene.choices:
-                raise GenotypeError(
-                    f"Malformed genotype {genotype!r}: {gene.name} is {value!r}, not one of "
-                    f"{gene.choices}. {_FORM}"
-                )
-            values[gene.name] = gene.choices[gene.choices.index(value)]
+            values[gene.name] = read_choice(
+                gene.name, value, gene.choices, genotype=genotype, form=_FORM
+            )
         return values
 
     def canonical(self, genotype: str) -> str:
@@ -178,6 +178,20 @@ class AutoFormer(Space):
             "reduced_width": self.reduced_width,
         }
 
+    def drawing(self, genotype: str) -> Drawing:
+        """Return the blocks."""
+        width, blocks = self._decisions(genotype)
+        boxes = tuple(
+            attention(f"{block.heads} heads, {block.ratio:g}", height=block.ratio / 4)
+            for block in blocks
+        )
+        stages = (
+            fixed("patches", "conv", remark=shape_remark(width)),
+            Stage(boxes, f"{len(blocks)} blocks", shape_remark(width)),
+            fixed("head", "mean", "classifier"),
+        )
+        return Drawing((Chain("network", stages, "Of each block its heads and its mlp ratio."),))
+
     def _decisions(self, genotype: str) -> Decisions:
         values = self.read(genotype)
         blocks = [
@@ -189,12 +203,7 @@ class AutoFormer(Space):
 
 def _parsed(genotype: str) -> dict[str, Any]:
     """Return the JSON object; its lists have room for all blocks, and are equally long."""
-    try:
-        written = json.loads(genotype)
-    except (ValueError, RecursionError):
-        written = None
-    if not isinstance(written, dict) or written.keys() != _KEYS:
-        raise GenotypeError(f"Malformed genotype {genotype!r}. {_FORM}")
+    written = read_object(genotype, _KEYS, form=_FORM)
     depth = written["depth"]
     lists = [written[kind] for kind in _OF_BLOCK]
     if type(depth) is not int or any(not isinstance(one, list) for one in lists):

@@ -25,9 +25,11 @@ from functools import lru_cache
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
+from motemo.drawing import Drawing
 from motemo.errors import GenotypeError, SettingsError
 from motemo.space import Choice, Gene, Json, Shape, Space
 from motemo.spaces.darts_cell import NODES, Cell, canonical_cell, is_dead
+from motemo.spaces.darts_drawing import draw_cells
 
 if TYPE_CHECKING:
     from motemo.spaces.darts_network import DartsNetwork, ReducedNetwork
@@ -189,6 +191,17 @@ class Darts(Space):
             "stem": self.stem,
             "reduced_channels": self.reduced_channels,
         }
+
+    def drawing(self, genotype: str) -> Drawing:
+        """Return both cells, and the network that they make."""
+        cells = self._cells(genotype)
+        return draw_cells(
+            cells["normal"],
+            cells["reduce"],
+            cells=self.cells,
+            channels=self.channels,
+            stem=self.stem,
+        )
 
     def scaled(self, *, width: float, depth: float) -> Darts:
         """Return the space with other channels and numbers of cells, at least three.

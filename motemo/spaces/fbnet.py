@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from motemo.drawing import Drawing
 from motemo.errors import GenotypeError, SettingsError
 from motemo.space import Choice, Gene, Json, Shape, Space
 
@@ -120,6 +121,12 @@ class FBNet(Space):
             "width": self.width,
             "reduced_width": self.reduced_width,
         }
+
+    def drawing(self, genotype: str) -> Drawing:
+        """Return the network, a row for each stage."""
+        from motemo.spaces.fbnet_drawing import draw_network
+
+        return Drawing((draw_network(by_stage(genotype), layout=self.layout, width=self.width),))
 
     def scaled(self, *, width: float, depth: float) -> FBNet:
         """Return the space with other widths; its blocks cannot be repeated.

@@ -18,21 +18,21 @@ from motemo.spaces.mobile_blocks import (
     reduced_stages,
 )
 
-_STEM = 16
-_CHANNELS = (16, 24, 32, 64, 112, 184, 352)
-_STRIDES = {"cifar": (1, 1, 1, 2, 2, 1, 2, 1), "imagenet": (2, 1, 2, 2, 2, 1, 2, 1)}
+STEM = 16
+CHANNELS = (16, 24, 32, 64, 112, 184, 352)
+STRIDES = {"cifar": (1, 1, 1, 2, 2, 1, 2, 1), "imagenet": (2, 1, 2, 2, 2, 1, 2, 1)}
 """Strides of the stem and of each stage."""
-_HEAD = {"cifar": 1504, "imagenet": 1984}
-_BLOCK = re.compile(r"k(\d)_e(\d)(?:_g(\d))?")
+HEAD = {"cifar": 1504, "imagenet": 1984}
+BLOCK = re.compile(r"k(\d)_e(\d)(?:_g(\d))?")
 
 
 def full_network(
     stages: Sequence[Sequence[str]], *, layout: str, width: float, in_channels: int, classes: int
 ) -> nn.Sequential:
     """Return the published network."""
-    stem, head = divisible(width * _STEM), divisible(width * _HEAD[layout])
-    stem_stride, *strides = _STRIDES[layout]
-    channels = [divisible(width * published) for published in _CHANNELS]
+    stem, head = divisible(width * STEM), divisible(width * HEAD[layout])
+    stem_stride, *strides = STRIDES[layout]
+    channels = [divisible(width * published) for published in CHANNELS]
     shapes = [*zip(channels, strides, strict=True)]
     first = conv_bn(in_channels, stem, PUBLISHED, kernel=3, stride=stem_stride, activation="relu")
     return nn.Sequential(
@@ -79,7 +79,7 @@ def _blocks(
 def _block(
     kind: str, in_channels: int, out_channels: int, *, norm: Normalization, stride: int = 1
 ) -> nn.Module:
-    found = _BLOCK.fullmatch(kind)
+    found = BLOCK.fullmatch(kind)
     if found is None:
         return nn.Identity()
     kernel, expansion, groups = (int(number or 1) for number in found.groups())

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from motemo.errors import GenotypeError
-from motemo.space import Choice, Gene, Json, Shape, Space
+from motemo.space import Choice, Gene, Json, Shape
+from motemo.spaces.decision_space import Answer, Decided, DecisionSpace
+from motemo.spaces.gene_count import count_combinations
+from motemo.spaces.lazy_modules import with_sizes
 
 if TYPE_CHECKING:
     from torch import nn
 
 BuildNetwork: TypeAlias = "Callable[[Mapping[str, Choice], Shape, int], nn.Module]"
-"""From a value per gene, the shape of one image (C, H, W) and the number of classes to a network
-that maps images `(N, C, H, W)` to logits `(N, classes)`."""
+"""From a value per active gene, the shape of one image (C, H, W) and the number of classes to a
+network that maps images `(N, C, H, W)` to logits `(N, classes)`."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class FunctionSpace(Space):
+class FunctionSpace(DecisionSpace):
     """A space that a function defines.
 
-    A genotype is compact JSON, `{"depth":2,"width":16}`, in the order of the genes. Every
-    genotype stands for a function of its own: no two are taken for duplicates.
+    Genes may depend on genes before them: `Gene("kernel_2", (3, 5), active_if={"depth": (2, 3)})`.
 
     Attributes:
         name: Name of the space.
@@ -33,6 +35,9 @@ class FunctionSpace(Space):
         invalid: Says why a combination of values cannot be searched, or None if it can.
         version: Change it whenever `build_network` changes, so that old measurements are not
             taken for new ones.
+
+    Raises:
+        GenotypeError: Genes have one name, or one depends on what is not decided before it.
     """
 
     name: str
@@ -49,55 +54,66 @@ class FunctionSpace(Space):
                 f"The space {self.name!r} needs at least one gene, each with a name of its own; "
                 f"got {', '.join(names) or 'none'}."
             )
-
-    def write(self, values: Mapping[str, Choice]) -> str:
-        """Return the values as compact JSON."""
-        chosen = {gene.name: values[gene.name] for gene in self.genes}
-        return json.dumps(chosen, separators=(",", ":"))
-
-    def read(self, genotype: str) -> dict[str, Choice]:
-        """Return the values of compact JSON.
-
-        Raises:
-            GenotypeError: It is not JSON, lacks a gene, or a value is not among the choices.
-        """
-        try:
-            values = json.loads(genotype)
-        except json.JSONDecodeError as error:
-            raise GenotypeError(f"Malformed genotype {genotype!r}: {error}.") from error
-        names = [gene.name for gene in self.genes]
-        if not isinstance(values, dict) or sorted(values) != sorted(names):
-            raise GenotypeError(
-                f"Malformed genotype {genotype!r}. A genotype of {self.name!r} is a JSON object "
-                f"with exactly the genes {', '.join(names)}."
-            )
+        before: dict[str, Gene] = {}
         for gene in self.genes:
-            value = values[gene.name]
-            if not any(type(value) is type(choice) and value == choice for choice in gene.choices):
-                raise GenotypeError(
-                    f"The gene {gene.name!r} cannot be {value!r}. "
-                    f"Choices: {', '.join(map(repr, gene.choices))}."
-                )
-        return {name: values[name] for name in names}
+            _check_conditions(gene, before)
+            before[gene.name] = gene
 
-    def canonical(self, genotype: str) -> str:
-        """Return the genotype with its genes in order."""
-        return self.write(self.read(genotype))
+    def decide(self, answer: Answer) -> Decided:
+        """Ask for each gene that is active by what was decided before."""
+        values: dict[str, Choice] = {}
+        for gene in self.genes:
+            if gene.is_active(values):
+                values[gene.name] = answer(gene)
+        return Decided(values, None)
 
     def invalid_reason(self, genotype: str) -> str | None:
         """Ask `invalid`."""
-        return (self.invalid(self.read(genotype)) or None) if self.invalid else None
+        return (self.invalid(self.decided(genotype).values) or None) if self.invalid else None
+
+    @property
+    def size(self) -> int:
+        """Number of written genotypes."""
+        return count_combinations(self.genes)
 
     def build(self, genotype: str, *, input_shape: Shape, classes: int) -> nn.Module:
         """Call `build_network`."""
-        return self.build_network(self.read(genotype), input_shape, classes)
+        network = self.build_network(self.decided(genotype).values, input_shape, classes)
+        return with_sizes(network, input_shape)
 
     def build_reduced(self, genotype: str, *, input_shape: Shape, classes: int) -> nn.Module:
         """Call `build_reduced_network`, or `build_network` if there is none."""
         build = self.build_reduced_network or self.build_network
-        return build(self.read(genotype), input_shape, classes)
+        network = build(self.decided(genotype).values, input_shape, classes)
+        return with_sizes(network, input_shape)
 
     def identity(self) -> dict[str, Json]:
         """Name, genes and version."""
-        genes: list[Json] = [json.loads(json.dumps(asdict(gene))) for gene in self.genes]
-        return {"name": self.name, "genes": genes, "version": self.version}
+        return {
+            "name": self.name,
+            "genes": [gene_identity(gene) for gene in self.genes],
+            "version": self.version,
+        }
+
+
+def gene_identity(gene: Gene) -> dict[str, Json]:
+    """Return everything about a gene as JSON."""
+    identity = {"name": gene.name, "choices": gene.choices}
+    conditions = {"active_if": gene.conditions} if gene.conditions else {}
+    plain: dict[str, Json] = json.loads(json.dumps(identity | conditions))
+    return plain
+
+
+def _check_conditions(gene: Gene, before: Mapping[str, Gene]) -> None:
+    for name, wanted in gene.conditions.items():
+        if name not in before:
+            raise GenotypeError(
+                f"The gene {gene.name!r} depends on {name!r}, which is no gene before it. Genes "
+                f"before it: {', '.join(before) or 'none'}."
+            )
+        for value in wanted:
+            if value not in before[name].choices:
+                raise GenotypeError(
+                    f"The gene {gene.name!r} waits for {name} = {value!r}, which is none of its "
+                    f"choices: {', '.join(map(repr, before[name].choices))}."
+                )

@@ -1,11 +1,13 @@
-"""Genotypes that are written as a JSON object of lists of small whole numbers."""
+"""Genotypes that are written as a JSON object, most of them of lists of small whole numbers."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from motemo.errors import GenotypeError
+from motemo.space import Choice
 
 
 def write_lists(lists: Mapping[str, Sequence[int]]) -> str:
@@ -24,12 +26,7 @@ def read_lists(genotype: str, lengths: Mapping[str, int], *, form: str) -> dict[
     Raises:
         GenotypeError: It is not JSON, or not of these lists.
     """
-    try:
-        lists = json.loads(genotype)
-    except (ValueError, RecursionError):
-        lists = None
-    if not isinstance(lists, dict) or lists.keys() != lengths.keys():
-        raise GenotypeError(f"Malformed genotype {genotype!r}. {form}")
+    lists = read_object(genotype, lengths, form=form)
     for name, length in lengths.items():
         numbers = lists[name]
         if not isinstance(numbers, list) or any(type(number) is not int for number in numbers):
@@ -42,3 +39,35 @@ def read_lists(genotype: str, lengths: Mapping[str, int], *, form: str) -> dict[
                 f"{length}. {form}"
             )
     return {name: lists[name] for name in lengths}
+
+
+def read_object(genotype: str, names: Collection[str], *, form: str) -> dict[str, Any]:
+    """Return the JSON object that a genotype is, with exactly these names.
+
+    Raises:
+        GenotypeError: It is none, or has other names.
+    """
+    try:
+        written = json.loads(genotype)
+    except (ValueError, RecursionError):
+        written = None
+    if not isinstance(written, dict) or written.keys() != {*names}:
+        raise GenotypeError(f"Malformed genotype {genotype!r}. {form}")
+    return written
+
+
+def read_choice(
+    name: str, written: object, choices: Sequence[Choice], *, genotype: str, form: str
+) -> Choice:
+    """Return what is written of a decision, as it stands among the choices.
+
+    Raises:
+        GenotypeError: It is none of them.
+    """
+    for choice in choices:
+        kinds = (int, float) if isinstance(choice, float) else (type(choice),)
+        if type(written) in kinds and written == choice:
+            return choice
+    raise GenotypeError(
+        f"Malformed genotype {genotype!r}: {name} is {written!r}, not one of {choices}. {form}"
+    )

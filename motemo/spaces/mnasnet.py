@@ -16,9 +16,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from motemo.errors import GenotypeError, SettingsError
+from motemo.drawing import Drawing
+from motemo.errors import SettingsError
 from motemo.space import Choice, Gene, Json, Shape, Space
-from motemo.spaces.gene_lists import read_lists, write_lists
+from motemo.spaces.gene_lists import read_choice, read_lists, write_lists
+from motemo.spaces.stem_stride import check_stem_stride
 
 if TYPE_CHECKING:
     from torch import nn
@@ -90,11 +92,7 @@ class MnasNet(Space):
                 f"`depth` must be at least 1, or different numbers of blocks would be one; "
                 f"got {self.depth}."
             )
-        if self.stem_stride not in STEM_STRIDES:
-            raise SettingsError(
-                f"`stem_stride` must be one of {STEM_STRIDES}; got {self.stem_stride!r}. "
-                "2 is as published; give 1 for small images."
-            )
+        check_stem_stride(self.stem_stride, STEM_STRIDES)
 
     def write(self, values: Mapping[str, Choice]) -> str:
         """Return the published JSON, a list of seven numbers for each kind of decision."""
@@ -111,12 +109,10 @@ class MnasNet(Space):
         values: dict[str, Choice] = {}
         for gene in _GENES:
             kind, _, stage = gene.name.partition("_")
-            values[gene.name] = value = lists[kind][int(stage) - 1]
-            if value not in gene.choices:
-                raise GenotypeError(
-                    f"Malformed genotype {genotype!r}: {gene.name} is {value}, not one of "
-                    f"{gene.choices}. {_FORM}"
-                )
+            value = lists[kind][int(stage) - 1]
+            values[gene.name] = read_choice(
+                gene.name, value, gene.choices, genotype=genotype, form=_FORM
+            )
         return values
 
     def canonical(self, genotype: str) -> str:
@@ -159,6 +155,13 @@ class MnasNet(Space):
             "stem_stride": self.stem_stride,
             "reduced_width": self.reduced_width,
         }
+
+    def drawing(self, genotype: str) -> Drawing:
+        """Return the network, a row for each stage."""
+        from motemo.spaces.mnasnet_drawing import draw_network
+
+        chain = draw_network(self._stages(genotype), width=self.width, stem_stride=self.stem_stride)
+        return Drawing((chain,))
 
     def scaled(self, *, width: float, depth: float) -> MnasNet:
         """Return the space with other widths, and with deeper stages.

@@ -19,8 +19,8 @@ from motemo.spaces.mobile_blocks import (
     reduced_stages,
 )
 
-_STEM, _HEAD = 32, 1280
-_SHAPES = ((16, 1), (24, 2), (40, 2), (80, 2), (112, 1), (192, 2), (320, 1))
+STEM, HEAD = 32, 1280
+SHAPES = ((16, 1), (24, 2), (40, 2), (80, 2), (112, 1), (192, 2), (320, 1))
 """Published channels and stride of each stage."""
 _SQUEEZE = 4
 """By how much squeeze-and-excitation divides the channels of a block's input."""
@@ -31,8 +31,8 @@ def full_network(
     stages: Sequence[Stage], *, width: float, stem_stride: int, in_channels: int, classes: int
 ) -> nn.Sequential:
     """Return the published network."""
-    stem, head = divisible(width * _STEM), divisible(width * _HEAD)
-    shapes = [(divisible(width * channels), stride) for channels, stride in _SHAPES]
+    stem, head = divisible(width * STEM), divisible(width * HEAD)
+    shapes = [(divisible(width * channels), stride) for channels, stride in SHAPES]
     first = conv_bn(
         in_channels, stem, PUBLISHED, kernel=3, stride=stem_stride, activation=_ACTIVATION
     )

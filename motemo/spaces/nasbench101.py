@@ -23,8 +23,10 @@ from functools import lru_cache
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
+from motemo.drawing import Drawing, Edge, Graph
 from motemo.errors import GenotypeError, SettingsError
 from motemo.space import Choice, Gene, Json, Shape, Space
+from motemo.spaces.cell_drawing import network_around, operation_node, plain_node
 from motemo.spaces.nasbench101_cell import OPERATIONS, CellGraph, canonical_graph, pruned
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 VERTICES = 7
 MOST_EDGES = 9
+STACKS = 3
 
 _BETWEEN = VERTICES - 2
 _EDGES = tuple(combinations(range(VERTICES), 2))
@@ -151,6 +154,18 @@ class NasBench101(Space):
             "cells": self.cells,
             "reduced_channels": self.reduced_channels,
         }
+
+    def drawing(self, genotype: str) -> Drawing:
+        """Return the pruned cell, of which nothing is left if it is invalid, and the network."""
+        cell = pruned(_read(genotype)) or CellGraph((), frozenset())
+        between = (operation_node(name) for name in cell.operations)
+        edges = (Edge(source, target) for source, target in sorted(cell.edges))
+        graph = Graph("cell", (plain_node("input"), *between, plain_node("output")), (*edges,))
+        network = ["conv 3×3"]
+        for stack in range(STACKS):
+            network += ["/2"] if stack else []
+            network.append(f"{self.cells} cells, {self.channels * 2**stack} ch")
+        return Drawing((graph, network_around(*network, "classifier")))
 
     def scaled(self, *, width: float, depth: float) -> NasBench101:
         """Return the space with other channels, and other numbers of cells in a stack.

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from motemo.spaces.layers import REDUCED, Normalization, initialise_reduced
+from motemo.spaces.nasbench101 import STACKS
 from motemo.spaces.nasbench101_cell import CONV3, POOL, CellGraph, vertex_channels
 
-STACKS = 3
 NORMALIZATION = Normalization(eps=1e-5, momentum=1 - 0.997)
 """Constants of the published network."""
 

@@ -24,8 +24,10 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
-from motemo.errors import GenotypeError
+from motemo.drawing import Drawing
+from motemo.errors import GenotypeError, SettingsError
 from motemo.space import Choice, Gene, Json, Shape, Space
+from motemo.spaces.cell_drawing import edge_cell, network_around
 from motemo.spaces.cell_function import EDGES as EDGES
 from motemo.spaces.cell_function import Operations as Operations
 from motemo.spaces.cell_function import cheapest_cells, computed_function, is_connected
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 PUBLISHED_TOPOLOGIES = 6466
+STAGES = 3
+"""Stages of cells, each twice as wide as the one before."""
 
 _GENES = tuple(Gene(f"edge_{source}_{target}", OPERATIONS) for source, target in EDGES)
 _OPERATION = re.compile(r"(\w+)~(\d)")
@@ -61,6 +65,13 @@ class NasBench201(Space):
     reduced_cells: int = 1
     reduced_residual: bool = False
     genes: tuple[Gene, ...] = field(default=_GENES, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for option in ("channels", "cells", "reduced_channels", "reduced_cells"):
+            if getattr(self, option) < 1:
+                raise SettingsError(
+                    f"`{option}` must be at least 1; got {getattr(self, option)!r}."
+                )
 
     def write(self, values: Mapping[str, Choice]) -> str:
         """Return the published string, `|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`."""
@@ -118,6 +129,15 @@ class NasBench201(Space):
             "reduced_cells": self.reduced_cells,
             "reduced_residual": self.reduced_residual,
         }
+
+    def drawing(self, genotype: str) -> Drawing:
+        """Return the cell, and the network around it."""
+        network = ["conv 3×3"]
+        for stage in range(STAGES):
+            network += ["/2"] if stage else []
+            network.append(f"{self.cells} cells, {self.channels * 2**stage} ch")
+        cell = edge_cell(edges_of(genotype))
+        return Drawing((cell, network_around(*network, "classifier")))
 
     def scaled(self, *, width: float, depth: float) -> NasBench201:
         """Return the space with other channels and numbers of cells."""

@@ -15,6 +15,7 @@ from torch import nn
 
 from motemo.spaces.layers import PUBLISHED, REDUCED, initialise_reduced, relu_conv_bn
 from motemo.spaces.layers import Normalization as Normalization
+from motemo.spaces.nasbench201 import STAGES
 
 Edges: TypeAlias = Sequence[tuple[int, int, str]]
 """Source node, target node and operation of each edge of a cell of four nodes."""
@@ -165,7 +166,7 @@ def full_network(
     """Return the published skeleton around the cell."""
     layers: list[nn.Module] = [_stem(in_channels, channels, PUBLISHED)]
     width = channels
-    for stage in range(3):
+    for stage in range(STAGES):
         if stage:
             layers.append(Reduction(width, 2 * width, PUBLISHED))
             width *= 2

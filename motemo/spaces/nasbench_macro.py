@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from motemo.drawing import Drawing
 from motemo.errors import GenotypeError, SettingsError
 from motemo.space import Choice, Gene, Json, Shape, Space
 
@@ -109,6 +110,12 @@ class NasBenchMacro(Space):
             "channels": self.channels,
             "reduced_channels": self.reduced_channels,
         }
+
+    def drawing(self, genotype: str) -> Drawing:
+        """Return the network, a row for each stage."""
+        from motemo.spaces.nasbench_macro_drawing import draw_network
+
+        return Drawing((draw_network(_kinds_by_stage(genotype), channels=self.channels),))
 
     def scaled(self, *, width: float, depth: float) -> NasBenchMacro:
         """Return the space with other widths; its blocks cannot be repeated.

@@ -15,7 +15,7 @@ from motemo.spaces.mobile_blocks import InvertedResidual, classifier, conv_bn
 HEAD = 40
 """Width of the layer before the classifier, in widths of the stem."""
 
-_BLOCKS = {"mb3_k3": (3, 3), "mb6_k5": (6, 5)}
+BLOCKS = {"mb3_k3": (3, 3), "mb6_k5": (6, 5)}
 """Expansion and kernel."""
 
 
@@ -24,7 +24,7 @@ def _first_block(kind: str, in_channels: int, norm: Normalization) -> nn.Module:
     out_channels = 2 * in_channels
     if kind == "identity":
         return nn.Sequential(*conv_bn(in_channels, out_channels, norm, stride=2))
-    expansion, kernel = _BLOCKS[kind]
+    expansion, kernel = BLOCKS[kind]
     return InvertedResidual(
         in_channels, out_channels, norm, expansion=expansion, kernel=kernel, stride=2
     )
@@ -33,7 +33,7 @@ def _first_block(kind: str, in_channels: int, norm: Normalization) -> nn.Module:
 def _later_block(kind: str, channels: int, norm: Normalization) -> nn.Module:
     if kind == "identity":
         return nn.Identity()
-    expansion, kernel = _BLOCKS[kind]
+    expansion, kernel = BLOCKS[kind]
     return InvertedResidual(channels, channels, norm, expansion=expansion, kernel=kernel)
 
 

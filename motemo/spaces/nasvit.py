@@ -16,9 +16,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from motemo.errors import GenotypeError, SettingsError
+from motemo.drawing import Drawing
+from motemo.errors import SettingsError
 from motemo.space import Choice, Gene, Json, Shape, Space
-from motemo.spaces.gene_lists import read_lists, write_lists
+from motemo.spaces.gene_lists import read_choice, read_lists, write_lists
 
 if TYPE_CHECKING:
     from torch import nn
@@ -135,11 +136,7 @@ class NasVit(Space):
             for number, value in enumerate(values)
         }
         for name, choices in _DECISIONS.items():
-            if written[name] not in choices:
-                raise GenotypeError(
-                    f"Malformed genotype {genotype!r}: {name} is {written[name]}, not one of "
-                    f"{choices}. {_FORM}"
-                )
+            read_choice(name, written[name], choices, genotype=genotype, form=_FORM)
         return {gene.name: written[gene.name] for gene in _GENES}
 
     def canonical(self, genotype: str) -> str:
@@ -179,6 +176,12 @@ class NasVit(Space):
             "early_stride": self.early_stride,
             "reduced_width": self.reduced_width,
         }
+
+    def drawing(self, genotype: str) -> Drawing:
+        """Return the blocks, a row for each stage."""
+        from motemo.spaces.nasvit_drawing import draw_network
+
+        return Drawing((draw_network(_decisions(genotype)),))
 
 
 def _decisions(genotype: str) -> Decisions:

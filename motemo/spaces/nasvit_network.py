@@ -27,17 +27,17 @@ from motemo.spaces.mobile_blocks import (
 from motemo.spaces.nasvit import Decisions, Stage
 
 _ACTIVATION: Activation = "swish"
-_FIRST_ATTENTION = 3
+FIRST_ATTENTION = 3
 """The stages from here on, counted from 0, go on with attention after their first block."""
-_SQUEEZES = (False, False, True, False, True, True, True)
+SQUEEZES = (False, False, True, False, True, True, True)
 _LATE_STRIDES = (2, 2, 1, 2)
 _REDUCED_STRIDES = (1, 2, 1, 2, 1, 1, 1)
 """Strides of the stages of a reduced architecture."""
 _REDUCED_SIDE = 32
 """From this size on, its stem halves the resolution."""
-_HEAD_WIDTH, _VALUES, _PERCEPTRON = 8, 4, 2
+HEAD_WIDTH, _VALUES, _PERCEPTRON = 8, 4, 2
 """Width of a head, by how much its values are wider, and by how much the hidden layer is."""
-_EXPANSION = 6
+EXPANSION = 6
 """By how much the head expands the last stage."""
 
 
@@ -98,11 +98,11 @@ def _network(
             widths=(stem, *widths),
             grid=_strided(input_shape[1:], strides[0]),
             strides=strides[1:],
-            head_width=max(1, round(width * _HEAD_WIDTH)),
+            head_width=max(1, round(width * HEAD_WIDTH)),
         ),
-        nn.Sequential(*conv_bn(widths[-1], _EXPANSION * widths[-1], norm, activation=_ACTIVATION)),
+        nn.Sequential(*conv_bn(widths[-1], EXPANSION * widths[-1], norm, activation=_ACTIVATION)),
         nn.AdaptiveAvgPool2d(1),
-        nn.Conv2d(_EXPANSION * widths[-1], head, 1, bias=False),
+        nn.Conv2d(EXPANSION * widths[-1], head, 1, bias=False),
         activation_layer(_ACTIVATION),
         nn.Flatten(),
         nn.Linear(head, classes),
@@ -122,7 +122,7 @@ def _stages(
     for number, (stage, stride) in enumerate(zip(stages, strides, strict=True)):
         in_channels, channels = widths[number : number + 2]
         grid = _strided(grid, stride)
-        convolutions = stage.depth if number < _FIRST_ATTENTION else 1
+        convolutions = stage.depth if number < FIRST_ATTENTION else 1
         for block in range(convolutions):
             yield _convolution(
                 channels if block else in_channels,
@@ -130,10 +130,10 @@ def _stages(
                 norm,
                 stage=stage,
                 stride=1 if block else stride,
-                squeezes=_SQUEEZES[number],
+                squeezes=SQUEEZES[number],
             )
         if convolutions < stage.depth:
-            heads = stage.width // _HEAD_WIDTH
+            heads = stage.width // HEAD_WIDTH
             yield GridToTokens()
             for _ in range(stage.depth - convolutions):
                 yield _attention(channels, heads, head_width)

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from motemo.drawing import Block, Chain, Drawing, Operation, Stage
 from motemo.errors import GenotypeError, SettingsError
 from motemo.space import Choice, Gene, Json, Shape, Space
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 WIDTHS = tuple(range(8, 65, 8))
 LAYERS = 5
 
+_BOXES = 4
+"""How much wider the boxes of a picture are than those of other spaces."""
+_LAYERS = ("stem, cell", "reduction, /2", "cell", "reduction, /2", "cell")
 _GENES = tuple(Gene(f"width_{number}", WIDTHS) for number in range(1, LAYERS + 1))
 _FORM = re.compile(r"[1-9]\d?(:[1-9]\d?){4}", re.ASCII)
 
@@ -97,6 +101,14 @@ class NatsSize(Space):
     def identity(self) -> dict[str, Json]:
         """Name and multipliers."""
         return {"name": self.name, "width": self.width, "reduced_width": self.reduced_width}
+
+    def drawing(self, genotype: str) -> Drawing:
+        """Return the layers, as wide as their channels are many."""
+        stages = []
+        for name, width in zip(_LAYERS, _widths(genotype), strict=True):
+            channels = Operation(f"{round(self.width * width)} channels", "conv_3")
+            stages.append(Stage((Block(channels, _BOXES * width / max(WIDTHS)),), name))
+        return Drawing((Chain("network", (*stages,), "Width of a box: channels."),))
 
     def scaled(self, *, width: float, depth: float) -> NatsSize:
         """Return the space with other widths; its layers cannot be repeated.

@@ -17,10 +17,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from motemo.drawing import Drawing
 from motemo.errors import SettingsError
 from motemo.space import Choice, Gene, Json, Shape, Space
 from motemo.spaces import once_for_all_genotype as code
 from motemo.spaces.once_for_all_families import FAMILIES, Family
+from motemo.spaces.stem_stride import check_stem_stride
 
 if TYPE_CHECKING:
     from torch import nn
@@ -62,11 +64,7 @@ class OnceForAll(Space):
         for option in ("width", "reduced_width"):
             if not getattr(self, option) > 0:
                 raise SettingsError(f"`{option}` must be above 0; got {getattr(self, option)}.")
-        if self.stem_stride not in STEM_STRIDES:
-            raise SettingsError(
-                f"`stem_stride` must be one of {STEM_STRIDES}; got {self.stem_stride!r}. "
-                "2 is as published; give 1 for small images."
-            )
+        check_stem_stride(self.stem_stride, STEM_STRIDES)
         object.__setattr__(self, "resolutions", tuple(self.resolutions))
         if any(type(height) is not int or height < 1 or height % 32 for height in self.resolutions):
             raise SettingsError(
@@ -134,6 +132,19 @@ class OnceForAll(Space):
             "reduced_width": self.reduced_width,
             "resolutions": [*self.resolutions],
         }
+
+    def drawing(self, genotype: str) -> Drawing:
+        """Return the network, a row for each stage."""
+        from motemo.spaces.once_for_all_drawing import draw_network
+
+        chain = draw_network(
+            self._family,
+            code.blocks(self._family, genotype),
+            width=self.width,
+            stem_stride=self.stem_stride,
+            resolution=code.read(self._family, genotype).get(code.RESOLUTION),
+        )
+        return Drawing((chain,))
 
     def scaled(self, *, width: float, depth: float) -> OnceForAll:
         """Return the space with other widths; its depths are genes.

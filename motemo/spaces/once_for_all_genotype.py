@@ -12,9 +12,8 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import NamedTuple
 
-from motemo.errors import GenotypeError
 from motemo.space import Choice
-from motemo.spaces.gene_lists import read_lists, write_lists
+from motemo.spaces.gene_lists import read_choice, read_lists, write_lists
 from motemo.spaces.once_for_all_families import Family
 
 RESOLUTION = "r"
@@ -87,11 +86,7 @@ def read(family: Family, genotype: str) -> dict[str, int]:
             written[place.gene(kind)] = choices[0] if unused else value
     chosen = {name: written[name] for name in decisions(family)}
     for name, choices in decisions(family).items():
-        if chosen[name] not in choices:
-            raise GenotypeError(
-                f"Malformed genotype {genotype!r}: {name} is {chosen[name]}, not one of "
-                f"{choices}. {form}"
-            )
+        read_choice(name, chosen[name], choices, genotype=genotype, form=form)
     return chosen
 
 

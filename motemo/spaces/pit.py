@@ -15,8 +15,11 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
+from motemo.drawing import Chain, Drawing, Stage
 from motemo.errors import GenotypeError, SettingsError
 from motemo.space import Choice, Gene, Json, Shape, Space
+from motemo.spaces.block_drawing import attention, fixed, shape_remark
+from motemo.spaces.gene_lists import read_choice, read_object
 
 if TYPE_CHECKING:
     from torch import nn
@@ -92,12 +95,7 @@ class Pit(Space):
 
     def read(self, genotype: str) -> dict[str, Choice]:
         """Return the value of every gene."""
-        try:
-            written = json.loads(genotype)
-        except (ValueError, RecursionError):
-            written = None
-        if not isinstance(written, dict) or written.keys() != _KEYS:
-            raise GenotypeError(f"Malformed genotype {genotype!r}. {_FORM}")
+        written = read_object(genotype, _KEYS, form=_FORM)
         flat = {name: written[name] for name in _KEYS.difference(_LISTS)}
         for kind in _LISTS:
             if not isinstance(written[kind], list) or len(written[kind]) != STAGES:
@@ -105,14 +103,12 @@ class Pit(Space):
                     f"Malformed genotype {genotype!r}: {kind!r} is no list of {STAGES}. {_FORM}"
                 )
             flat |= {f"{kind}_{stage}": v for stage, v in enumerate(written[kind], start=1)}
-        for gene in _GENES:
-            value = flat[gene.name]
-            if type(value) is not int or value not in gene.choices:
-                raise GenotypeError(
-                    f"Malformed genotype {genotype!r}: {gene.name} is {value!r}, not one of "
-                    f"{gene.choices}. {_FORM}"
-                )
-        return {gene.name: flat[gene.name] for gene in _GENES}
+        return {
+            gene.name: read_choice(
+                gene.name, flat[gene.name], gene.choices, genotype=genotype, form=_FORM
+            )
+            for gene in _GENES
+        }
 
     def canonical(self, genotype: str) -> str:
         """Return the genotype in compact JSON; every decision makes a difference."""
@@ -154,6 +150,17 @@ class Pit(Space):
             "patch_size": self.patch_size,
             "reduced_width": self.reduced_width,
         }
+
+    def drawing(self, genotype: str) -> Drawing:
+        """Return the blocks, a row for each stage."""
+        head_width, ratio, depths, heads = self._decisions(genotype)
+        stages = [fixed("patches", "conv", remark=shape_remark(head_width * heads[0]))]
+        for number, (depth, count) in enumerate(zip(depths, heads, strict=True), start=1):
+            block = attention(f"{count} heads", width=head_width * count / 320, height=ratio / 8)
+            remark = shape_remark(head_width * count, 2 if number > 1 else 1)
+            stages.append(Stage(depth * (block,), f"stage {number}", remark))
+        remark = f"Heads of {head_width} channels; mlp ratio {ratio}. Width: channels."
+        return Drawing((Chain("network", (*stages, fixed("head", "classifier")), remark),))
 
     def _decisions(self, genotype: str) -> Decisions:
         values = self.read(genotype)

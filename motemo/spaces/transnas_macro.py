@@ -15,8 +15,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from motemo.errors import GenotypeError, SettingsError
+from motemo.drawing import Drawing
+from motemo.errors import GenotypeError
 from motemo.space import Choice, Gene, Json, Shape, Space
+from motemo.spaces.stem_stride import check_stem_stride
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,11 +57,7 @@ class TransNasMacro(Space):
     genes: tuple[Gene, ...] = field(default=_GENES, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.stem_stride not in STEM_STRIDES:
-            raise SettingsError(
-                f"`stem_stride` must be one of {STEM_STRIDES}; got {self.stem_stride!r}. "
-                "4 is as published; give 1 or 2 for small images."
-            )
+        check_stem_stride(self.stem_stride, STEM_STRIDES)
 
     def write(self, values: Mapping[str, Choice]) -> str:
         """Return the published string, such as `64-41212-basic`; absent last modules are left out.
@@ -117,6 +115,12 @@ class TransNasMacro(Space):
     def identity(self) -> dict[str, Json]:
         """Name and stride of the stem."""
         return {"name": self.name, "stem_stride": self.stem_stride}
+
+    def drawing(self, genotype: str) -> Drawing:
+        """Return the network, a row for each module."""
+        from motemo.spaces.transnas_macro_drawing import draw_network
+
+        return Drawing((draw_network(self._modules(genotype), stem_stride=self.stem_stride),))
 
     def _modules(self, genotype: str) -> list[int]:
         kinds = (int(kind) for kind in self.read(genotype).values())

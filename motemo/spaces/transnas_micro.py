@@ -23,8 +23,10 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
-from motemo.errors import GenotypeError, SettingsError
+from motemo.drawing import Drawing
+from motemo.errors import GenotypeError
 from motemo.space import Choice, Gene, Json, Shape, Space
+from motemo.spaces.cell_drawing import edge_cell, network_around
 from motemo.spaces.cell_function import (
     EDGES,
     Operations,
@@ -32,6 +34,7 @@ from motemo.spaces.cell_function import (
     computed_function,
     is_connected,
 )
+from motemo.spaces.stem_stride import check_stem_stride
 
 if TYPE_CHECKING:
     from torch import nn
@@ -61,11 +64,7 @@ class TransNasMicro(Space):
     genes: tuple[Gene, ...] = field(default=_GENES, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.stem_stride not in STEM_STRIDES:
-            raise SettingsError(
-                f"`stem_stride` must be one of {STEM_STRIDES}; got {self.stem_stride!r}. "
-                "4 is as published; give 1 or 2 for small images."
-            )
+        check_stem_stride(self.stem_stride, STEM_STRIDES)
 
     def write(self, values: Mapping[str, Choice]) -> str:
         """Return the published string, such as `64-41414-3_02_013`."""
@@ -113,6 +112,18 @@ class TransNasMicro(Space):
     def identity(self) -> dict[str, Json]:
         """Name and stride of the stem."""
         return {"name": self.name, "stem_stride": self.stem_stride}
+
+    def drawing(self, genotype: str) -> Drawing:
+        """Return the cell, and the network around it."""
+        from motemo.spaces.transnas_micro_network import BASE_CHANNELS, CELLS_PER_MODULE, MODULES
+
+        network, channels = [f"convs, /{self.stem_stride}"], BASE_CHANNELS
+        for widening, stride in MODULES:
+            channels *= widening
+            network += ["/2"] if stride > 1 else []
+            network.append(f"{CELLS_PER_MODULE} cells, {channels} ch")
+        cell = edge_cell(_edges(genotype))
+        return Drawing((cell, network_around(*network, "classifier")))
 
 
 def write_operations(operations: Operations) -> str:
