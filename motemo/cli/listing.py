@@ -5,17 +5,17 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from motemo.cli.console import out_console
-from motemo.cli.settings import create_space
+from motemo.cli.console import out_console, write_json
+from motemo.cli.settings import AsJson, create_space
 from motemo.errors import SettingsError
-from motemo.registry import DEVICES, OBJECTIVES, SAMPLERS, SPACES
+from motemo.registry import DEVICES, OBJECTIVES, SAMPLERS, SPACES, Entry
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _MANY = 12
 _NAMES = 3
 _DRAWS = 10_000
+_REGISTRIES = (SPACES, OBJECTIVES, SAMPLERS, DEVICES)
 
 
 def list_names(
@@ -36,6 +37,7 @@ def list_names(
             help="Explain one search space, by name or FILE.py:NAME: genes, size, an example.",
         ),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """List spaces, objectives, samplers and devices, with one line each; or explain a space.
 
@@ -46,13 +48,20 @@ def list_names(
       motemo list --space my_space.py:SPACE
     """
     if space is not None:
-        _explain(space)
+        explained = _explained(space)
+        if as_json:
+            write_json(explained)
+        else:
+            _print_explained(explained)
+        return
+    if as_json:
+        write_json({each.kind: [_plain(entry) for entry in each] for each in _REGISTRIES})
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("kind")
     table.add_column("name", style="cyan", no_wrap=True)
     table.add_column("what it is")
-    for registry in (SPACES, OBJECTIVES, SAMPLERS, DEVICES):
+    for registry in _REGISTRIES:
         for number, entry in enumerate(registry):
             also = f"; also called {', '.join(entry.aliases)}" if entry.aliases else ""
             kind = "" if number else registry.kind
@@ -61,13 +70,19 @@ def list_names(
     out_console.print(table)
 
 
-def _explain(name: str) -> None:
+def _plain(entry: Entry) -> dict[str, object]:
+    return {"name": entry.name, "aliases": entry.aliases, "summary": entry.summary}
+
+
+def _explained(name: str) -> dict[str, str | list[str]]:
+    """Return what there is to say of a space, by what it is."""
     from motemo.spaces.by_name import is_file, settable
 
     space = create_space(name)
     summary = f"of {name}" if is_file(name) else SPACES.entry(name).summary
     example = _example(space)
-    rows = {"space": f"{space.name}: {summary}", "reference": _reference(space)}
+    rows: dict[str, str | list[str]] = {"space": f"{space.name}: {summary}"}
+    rows["reference"] = _reference(space)
     rows["page"] = "" if is_file(name) else SPACES.entry(name).page
     rows["genotypes"] = _size(space)
     rows["an example"] = example.genotype
@@ -75,14 +90,17 @@ def _explain(name: str) -> None:
     rows["reduced architecture"] = _counted(example.build_reduced, space)
     options = [f"space.{name}={json.dumps(value)}" for name, value in settable(space).items()]
     rows["options (--set)"] = ", ".join(options)
+    rows["genes"] = _genes(space.genes)
+    return {name: text for name, text in rows.items() if text}
+
+
+def _print_explained(rows: Mapping[str, str | list[str]]) -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="cyan", no_wrap=True)
     table.add_column(overflow="fold")
     for name, text in rows.items():
-        if text:
-            table.add_row(name, escape(text))
-    for number, line in enumerate(_genes(space.genes)):
-        table.add_row("" if number else "genes", escape(line))
+        for number, line in enumerate([text] if isinstance(text, str) else text):
+            table.add_row("" if number else name, escape(line))
     out_console.print(table)
 
 
