@@ -24,20 +24,28 @@ TRIAL = -1
 _AFTER_MARKS = re.compile(r"([|+,;/])(?=\w)")
 
 
-def header_html(front: Front) -> str:
-    """Return the heading: what was searched, how it ended, and the main settings."""
-    known = facts(front.settings)
+def header_html(
+    front: Front, *, kind: str = "Pareto front", more: Sequence[tuple[str, str]] = ()
+) -> str:
+    """Return the heading: what was searched, how it ended, and the main settings.
+
+    Args:
+        front: The front.
+        kind: What the page is.
+        more: Further facts, by what they are called.
+    """
+    known = [*facts(front.settings), *more]
     pairs = "".join(f"<div><dt>{escape(k)}</dt><dd>{escape(text)}</dd></div>" for k, text in known)
     note = constraint_note(front)
     infeasible = f'<p class="warning" role="alert">{escape(note)}</p>'
     goals = (f"{axis.name} ({better_word(axis)} is better)" for axis in front.axes)
     lead = f"Objectives: {', '.join(goals)}. {note if front.feasible else ''}".rstrip()
     return (
-        '<header><p class="eyebrow">motemo · Pareto front</p>'
+        f'<header><p class="eyebrow">motemo · {escape(kind)}</p>'
         f"<h1>{escape(headline(front).removesuffix('.'))}</h1>"
         f'<p class="lead">{escape(lead)}</p>'
         f"{'' if front.feasible else infeasible}"
-        f"{f'<dl class=facts>{pairs}</dl>' if pairs else ''}</header>"
+        f'<dl class="facts">{pairs}</dl></header>'
     )
 
 
@@ -55,9 +63,13 @@ def scatter_html(front: Front, scales: Mapping[str, Scale]) -> str:
         _select("colour", "colour", [("", "one colour"), *options, by_trial], third),
     )
     return (
-        '<section aria-label="Scatter plot of two objectives">'
-        f'<div class="controls">{"".join(controls)}</div><div id="scatter"></div>'
-        f'{_key(front)}<p id="picked" aria-live="polite"></p></section>'
+        '<section id="front" aria-label="Scatter plot of two objectives">'
+        f'<div class="controls">{"".join(controls)}</div>'
+        '<div id="scatter" class="plot" tabindex="0" role="group" aria-describedby="how" '
+        'aria-label="Scatter plot; arrow keys go along the front"></div>'
+        f'{_key(front)}<p class="hint screen" id="how">Choose a point or a row to mark it '
+        'everywhere.<span class="mouse"> Shift marks several, a box that you drag what is in it; '
+        "Esc clears. Arrow keys in the plot go along the front.</span></p></section>"
     )
 
 
@@ -67,8 +79,9 @@ def parallel_html(front: Front) -> str:
         return ""
     return (
         "<section><h2>All objectives at once</h2>"
-        '<p class="hint">One line per architecture on the front; up is better on every axis.</p>'
-        '<div id="parallel"></div></section>'
+        '<p class="hint">One line per architecture on the front; up is better on every axis.'
+        '<span class="mouse screen"> Drag a box over an axis to mark the lines in it.</span></p>'
+        '<div class="wide"><div id="parallel" class="plot"></div></div></section>'
     )
 
 
@@ -76,20 +89,39 @@ def table_html(front: Front, scales: Mapping[str, Scale]) -> str:
     """Return the section with the table of the members; empty without any."""
     if not front.members:
         return ""
-    heads = [_head("trial", "", TRIAL)]
-    heads += [
-        _head(a.name, f"{scales[a.name].unit} · {better_word(a)}".lstrip(" ·"), k)
-        for k, a in enumerate(front.axes)
-    ]
-    heads.append(_head("architecture", "", "arch"))
+    heads = value_heads(front, scales)
     index = {member.trial: i for i, member in enumerate(front.evaluated)}
     best = {axis.name: best_value(axis, front.members) for axis in front.axes}
     rows = (_row(m, index[m.trial], front.axes, scales=scales, best=best) for m in front)
     return (
-        "<section><h2>On the front</h2>"
-        '<p class="hint">Best of each objective in blue. Click a heading to sort.</p>'
-        f'<div class="scroll"><table><thead><tr>{"".join(heads)}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div></section>"
+        '<section id="members"><h2>On the front</h2><div class="scroll">'
+        '<table id="members-table"><caption>Best of each objective in blue. '
+        '<span class="screen">Click a heading to sort.</span></caption>'
+        f"<thead><tr>{''.join(heads)}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        "</div></section>"
+    )
+
+
+def picked_html() -> str:
+    """Return the bar that tells of what is marked; the script fills it."""
+    return '<div id="picked" role="status" hidden></div>'
+
+
+def value_heads(front: Front, scales: Mapping[str, Scale]) -> list[str]:
+    """Return the headings of a table: trial, one per objective, architecture."""
+    values = (
+        head_html(a.name, k, unit=f"{scales[a.name].unit} · {better_word(a)}".lstrip(" ·"))
+        for k, a in enumerate(front.axes)
+    )
+    return [head_html("trial", TRIAL), *values, head_html("architecture", "arch")]
+
+
+def head_html(name: str, column: int | str, *, unit: str = "") -> str:
+    """Return the heading of a column that can be sorted; a column with a name holds text."""
+    kind = ' class="text"' if isinstance(column, str) else ""
+    return (
+        f'<th scope="col" data-column="{column}"{kind}><button type="button">{escape(name)}'
+        f'<span class="arrow"></span><small>{escape(unit)}</small></button></th>'
     )
 
 
@@ -113,7 +145,8 @@ def _select(name: str, text: str, options: Sequence[tuple[str, str]], chosen: st
 
 
 def _key(front: Front) -> str:
-    keeps = {keeps_constraints(m, front) for m in front.evaluated if m not in front.members}
+    members = {member.trial for member in front}
+    keeps = {keeps_constraints(m, front) for m in front.evaluated if m.trial not in members}
     entries = [
         ("front", "on the front, with its spread", True),
         ("kept", "evaluated", True in keeps),
@@ -124,13 +157,6 @@ def _key(front: Front) -> str:
     return f'<ul class="key">{items}<li class="outside" id="outside"></li></ul>'
 
 
-def _head(name: str, unit: str, column: int | str) -> str:
-    return (
-        f'<th scope="col" data-column="{column}"><button type="button">{escape(name)}'
-        f'<span class="arrow"></span><small>{escape(unit)}</small></button></th>'
-    )
-
-
 def _row(
     member: Member,
     index: int,
@@ -139,7 +165,8 @@ def _row(
     scales: Mapping[str, Scale],
     best: Mapping[str, float | None],
 ) -> str:
-    cells = [f"<td>{member.trial}</td>"]
+    pick = f'<button type="button" class="pick" aria-pressed="false">{member.trial}</button>'
+    cells = [f"<td>{pick}</td>"]
     for axis in axes:
         measurement, scale = member.measurements[axis.name], scales[axis.name]
         mark = ' class="best"' if measurement.value == best[axis.name] else ""
@@ -147,5 +174,5 @@ def _row(
         small = f" <small>{escape(spread)}</small>" if spread else ""
         cells.append(f"<td{mark}>{escape(scale.number(measurement.value))}{small}</td>")
     genotype = _AFTER_MARKS.sub(r"\1<wbr>", escape(member.architecture.genotype))
-    cells.append(f"<td><code>{genotype}</code></td>")
-    return f'<tr data-index="{index}" tabindex="0">{"".join(cells)}</tr>'
+    cells.append(f'<td class="text arch"><code>{genotype}</code></td>')
+    return f'<tr data-index="{index}">{"".join(cells)}</tr>'
