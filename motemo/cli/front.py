@@ -12,7 +12,7 @@ import typer
 
 from motemo.cli.console import note, show
 from motemo.cli.export import write_onnx
-from motemo.cli.opened_run import opened_run
+from motemo.cli.opened_run import opened_run, searched_front
 from motemo.cli.settings import Quiet, RunSpace, run_space
 from motemo.errors import SettingsError
 
@@ -80,20 +80,13 @@ def front(
 
       motemo front postgresql+psycopg://me@host/db --study-name motemo --html --out report
     """
-    import optuna
-
     from motemo.cli.measured_front import measured_front
     from motemo.constraint import Constraint
     from motemo.hardware.profiles import profile
-    from motemo.records import read_front
-    from motemo.storage import explained, is_storage_url, load_study
+    from motemo.storage import is_storage_url
 
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
     folder = opened_run(run, storage=storage, study_name=study_name)
-    with explained():
-        answer = read_front(
-            load_study(folder.storage_url, folder.study_name), space=run_space(space)
-        )
+    answer = searched_front(folder, space=run_space(space))
     if replaces is not None and device is None:
         raise SettingsError("--replaces goes with --device: give both, or neither.")
     other = constraint or device or is_storage_url(run)

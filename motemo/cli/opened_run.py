@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from motemo.cli.console import note_console
 from motemo.finalist import FOLDER
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def searched_front(run: RunFolder, *, space: Space | None = None) -> Front:
     from motemo.storage import explained, load_study
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with explained():
+    with note_console.status("reading the study"), explained():
         return read_front(load_study(run.storage_url, run.study_name), space=space)
 
 
