@@ -10,7 +10,7 @@ import typer
 
 from motemo.cli.console import note, warn
 from motemo.cli.opened_run import opened_run
-from motemo.cli.settings import Quiet, RunSpace, run_space
+from motemo.cli.settings import OpenPage, Quiet, Run, RunSpace, RunStorage, RunStudy, run_space
 from motemo.cli.signals import ended_in_order
 from motemo.errors import SettingsError
 
@@ -23,7 +23,7 @@ _NICENESS = 5
 
 def dashboard(
     *,
-    run: Annotated[str, typer.Argument(help="Folder of a run, or an Optuna storage URL.")],
+    run: Run,
     host: Annotated[
         str,
         typer.Option(
@@ -33,15 +33,9 @@ def dashboard(
     port: Annotated[int, typer.Option("--port", help="Port to listen on; 0 takes a free one.")] = (
         8080
     ),
-    open_browser: Annotated[
-        bool, typer.Option("--open", help="Open the page in the browser.")
-    ] = False,
-    storage: Annotated[
-        str | None, typer.Option("--storage", help="Storage URL, if the run's has a password.")
-    ] = None,
-    study_name: Annotated[
-        str | None, typer.Option("--study-name", help="Study in the storage.")
-    ] = None,
+    open_page: OpenPage = False,
+    storage: RunStorage = None,
+    study_name: RunStudy = None,
     space: RunSpace = None,
     quiet: Quiet = False,
 ) -> None:
@@ -65,7 +59,7 @@ def dashboard(
     with ended_in_order():
         try:
             _welcome(address, host)
-            if open_browser:
+            if open_page:
                 typer.launch(address)
             server.serve_forever()
         except KeyboardInterrupt:

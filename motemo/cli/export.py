@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from motemo.cli.console import err_console, note, note_console, warn, write_json
-from motemo.cli.settings import Quiet, RunSpace, run_space
+from motemo.cli.settings import FinalistsName, Quiet, Run, RunSpace, RunStorage, RunStudy, run_space
 from motemo.errors import EvaluationError, SettingsError
 from motemo.finalist import FOLDER
 
@@ -42,7 +42,7 @@ def write_onnx(folder: RunFolder, front: Front) -> None:
 
 def export(
     *,
-    run: Annotated[str, typer.Argument(help="Folder of a run, or an Optuna storage URL.")],
+    run: Run,
     trial: Annotated[
         list[int] | None,
         typer.Option(
@@ -65,20 +65,14 @@ def export(
     program: Annotated[
         bool, typer.Option("--program", help="Write a program of torch.export (.pt2), too.")
     ] = False,
-    name: Annotated[
-        str, typer.Option("--name", help="Folder of the trained finalists inside RUN.")
-    ] = FOLDER,
+    name: FinalistsName = FOLDER,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a list of records: trial, folder, trained, ...")
     ] = False,
     quiet: Quiet = False,
     space: RunSpace = None,
-    storage: Annotated[
-        str | None, typer.Option("--storage", help="Storage URL, if the run's has a password.")
-    ] = None,
-    study_name: Annotated[
-        str | None, typer.Option("--study-name", help="Study in the storage.")
-    ] = None,
+    storage: RunStorage = None,
+    study_name: RunStudy = None,
 ) -> None:
     """Write a folder per chosen model, with all that it takes to run it without motemo.
 

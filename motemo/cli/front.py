@@ -13,7 +13,7 @@ import typer
 from motemo.cli.console import note, show
 from motemo.cli.export import write_onnx
 from motemo.cli.opened_run import opened_run, searched_front
-from motemo.cli.settings import Quiet, RunSpace, run_space
+from motemo.cli.settings import Quiet, Run, RunSpace, RunStorage, RunStudy, run_space
 from motemo.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def front(
     *,
-    run: Annotated[str, typer.Argument(help="Folder of a run, or an Optuna storage URL.")],
+    run: Run,
     constraint: Annotated[
         list[str] | None,
         typer.Option("--constraint", help="Narrow the front, as in 'latency_ms<=2'. Repeat."),
@@ -58,12 +58,8 @@ def front(
         ),
     ] = None,
     space: RunSpace = None,
-    storage: Annotated[
-        str | None, typer.Option("--storage", help="Storage URL, if the run's has a password.")
-    ] = None,
-    study_name: Annotated[
-        str | None, typer.Option("--study-name", help="Study in the storage.")
-    ] = None,
+    storage: RunStorage = None,
+    study_name: RunStudy = None,
     quiet: Quiet = False,
 ) -> None:
     """Show the front of a run again, from its study alone.

@@ -10,7 +10,16 @@ import typer
 
 from motemo.cli.console import note, note_console
 from motemo.cli.opened_run import opened_run
-from motemo.cli.settings import Quiet, RunSpace, run_space
+from motemo.cli.settings import (
+    FinalistsName,
+    OpenPage,
+    Quiet,
+    Run,
+    RunSpace,
+    RunStorage,
+    RunStudy,
+    run_space,
+)
 from motemo.errors import SettingsError
 from motemo.finalist import FOLDER
 
@@ -20,22 +29,16 @@ if TYPE_CHECKING:
 
 def report(
     *,
-    run: Annotated[str, typer.Argument(help="Folder of a run, or an Optuna storage URL.")],
+    run: Run,
     out: Annotated[
         Path | None, typer.Option("--out", help="The page.  \\[default: RUN/report.html]")
     ] = None,
-    open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
-    name: Annotated[
-        str, typer.Option("--name", help="What the finalists are called; see 'motemo train'.")
-    ] = FOLDER,
+    open_page: OpenPage = False,
+    name: FinalistsName = FOLDER,
     quiet: Quiet = False,
     space: RunSpace = None,
-    storage: Annotated[
-        str | None, typer.Option("--storage", help="Storage URL, if the run's has a password.")
-    ] = None,
-    study_name: Annotated[
-        str | None, typer.Option("--study-name", help="Study in the storage.")
-    ] = None,
+    storage: RunStorage = None,
+    study_name: RunStudy = None,
 ) -> None:
     """Write one HTML page that says all there is to say of a run.
 
@@ -77,7 +80,7 @@ def report(
         doing.update("writing the page")
         write_atomically(path, report_html(content))
     note(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
-    if open_it:
+    if open_page:
         webbrowser.open(path.resolve().as_uri())
 
 

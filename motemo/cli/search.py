@@ -125,7 +125,6 @@ def search(
       motemo search --data rd.npz --images-per-class 100 --objective mote --objective params
     """
     from motemo.run_folder import RunFolder
-    from motemo.storage import without_password
 
     if workers < 0:
         raise SettingsError(f"The number of workers cannot be negative; got {workers}.")
@@ -160,7 +159,7 @@ def search(
     if not front.evaluated:
         raise EvaluationError(
             "No architecture was evaluated. The reasons are in the study: "
-            f"optuna-dashboard {without_password(folder.storage_url)}"
+            f"motemo dashboard {folder.path}"
         )
 
 

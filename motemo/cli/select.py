@@ -14,7 +14,7 @@ from rich.text import Text
 
 from motemo.cli.console import note, out_console, write_json
 from motemo.cli.opened_run import opened_run, searched_front, trained_front
-from motemo.cli.settings import Quiet, RunSpace, run_space
+from motemo.cli.settings import FinalistsName, Quiet, Run, RunSpace, RunStorage, RunStudy, run_space
 from motemo.constraint import Constraint
 from motemo.errors import ConstraintError, SettingsError
 from motemo.finalist import FOLDER
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def select(
     *,
-    run: Annotated[str, typer.Argument(help="Folder of a run, or an Optuna storage URL.")],
+    run: Run,
     at_most: Annotated[
         list[str] | None,
         typer.Option("--max", help="Upper bound, as in 'latency_ms=5' or 'params=1.5M'. Repeat."),
@@ -67,17 +67,11 @@ def select(
         bool, typer.Option("--json", help="Print a list of records: trial, arch, reason, ...")
     ] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
-    name: Annotated[
-        str, typer.Option("--name", help="What the finalists are called; see 'motemo train'.")
-    ] = FOLDER,
+    name: FinalistsName = FOLDER,
     quiet: Quiet = False,
     space: RunSpace = None,
-    storage: Annotated[
-        str | None, typer.Option("--storage", help="Storage URL, if the run's has a password.")
-    ] = None,
-    study_name: Annotated[
-        str | None, typer.Option("--study-name", help="Study in the storage.")
-    ] = None,
+    storage: RunStorage = None,
+    study_name: RunStudy = None,
 ) -> None:
     r"""Choose members of a front, and say why: the best under a budget, the knee, a few of all.
 

@@ -32,6 +32,15 @@ RunSpace = Annotated[
         "--space", help="The space of the run, FILE.py:NAME, if it is one's own. The file is run."
     ),
 ]
+Run = Annotated[str, typer.Argument(help="Folder of a run, or an Optuna storage URL.")]
+RunStorage = Annotated[
+    str | None, typer.Option("--storage", help="Storage URL, if the run's has a password.")
+]
+RunStudy = Annotated[str | None, typer.Option("--study-name", help="Study in the storage.")]
+FinalistsName = Annotated[
+    str, typer.Option("--name", help="What the finalists are called; see 'motemo train'.")
+]
+OpenPage = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
 Tables = Annotated[
     list[Path] | None,
     typer.Option(

@@ -26,6 +26,8 @@ from motemo.cli.settings import (
     ImagesPerClass,
     Quiet,
     RunSpace,
+    RunStorage,
+    RunStudy,
     Seed,
     TrainDevice,
     load_images,
@@ -124,12 +126,8 @@ def train(
         ),
     ] = None,
     space: RunSpace = None,
-    storage: Annotated[
-        str | None, typer.Option("--storage", help="Storage URL, if the run's has a password.")
-    ] = None,
-    study_name: Annotated[
-        str | None, typer.Option("--study-name", help="Study in the storage.")
-    ] = None,
+    storage: RunStorage = None,
+    study_name: RunStudy = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
