@@ -42,7 +42,7 @@ from motemo.objectives.trace import Trace
 from motemo.objectives.training import TraceEstimate, Training
 from motemo.seeds import derive_seed
 from motemo.space import Architecture, Json, Shape, Space
-from motemo.spaces.function import FunctionSpace
+from motemo.spaces.decision_space import DecisionSpace
 from motemo.spaces.nasbench201 import NasBench201
 
 _logger = logging.getLogger(__name__)
@@ -71,7 +71,8 @@ class Mote(TraceEstimate):
             scaled to the published median.
         terms: Which terms count: `both`, `landscape` or `speed`.
         calibration: Constants of the combination. None takes the published ones of the space,
-            or, where there are none, fits them to `calibration_size` random architectures.
+            or, where there are none for its reduced architectures, fits them to
+            `calibration_size` random architectures.
         calibration_size: Architectures that a new space is calibrated from.
     """
 
@@ -195,7 +196,7 @@ class Mote(TraceEstimate):
             case "none":
                 return PUBLISHED_SECONDS
             case "flops":
-                network = architecture.build_reduced(input_shape=_COUNTING_SHAPE, classes=10)
+                network = self.reduced(architecture, input_shape=_COUNTING_SHAPE, classes=10)
                 flops = count_operators(network, _COUNTING_SHAPE).flops
                 return PUBLISHED_SECONDS * flops / PUBLISHED_FLOPS
             case "seconds":
@@ -206,7 +207,8 @@ class Mote(TraceEstimate):
 def _space_calibration(mote: Mote, space: Space) -> Calibration | Failure:
     """Return the constants of a space: published, or fitted to random architectures of it."""
     published = PUBLISHED.get(space.name)
-    if published is not None and not isinstance(space, FunctionSpace):
+    own = isinstance(space, DecisionSpace)  # may be called like a published one
+    if published is not None and not own and mote.network != "general":
         return published
     rng = np.random.default_rng(derive_seed("calibration", mote.seed, space.name))
     chosen: dict[str, Architecture] = {}

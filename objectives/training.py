@@ -33,9 +33,11 @@ from motemo.objectives.recipe import Recipe
 from motemo.objectives.torch_device import torch_device
 from motemo.objectives.trace import LossWatch, Start, Trace, go_on, record_trace, record_traces
 from motemo.seeds import derive_seed, seeded_torch
-from motemo.space import Architecture, Json
+from motemo.space import Architecture, Json, Shape
+from motemo.spaces.shrinking.rule import Shrinking
 
-WhichNetwork: TypeAlias = Literal["full", "reduced"]
+WhichNetwork: TypeAlias = Literal["full", "reduced", "general"]
+_NETWORKS = ("full", "reduced", "general")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +75,9 @@ class TraceEstimate(Watchable):
     Attributes:
         data: The images to train on, best a reduced data set; or examples of another kind.
         recipe: How to train.
-        network: `reduced` trains the reduced architecture, `full` the network as deployed.
+        network: `reduced` trains the reduced architecture of the space, `general` the one that the
+            general rule makes of the full network, `full` the network as deployed.
+        shrinking: The general rule.
         width: Scales the channels of the network; 1 leaves it as it is.
         depth: Scales its number of layers; 1 leaves it as it is.
         initialisation: How the weights are drawn; `space` leaves it to the space.
@@ -88,6 +92,7 @@ class TraceEstimate(Watchable):
     data: ImageData | Examples
     recipe: Recipe = field(default_factory=Recipe)
     network: WhichNetwork = "reduced"
+    shrinking: Shrinking = field(default_factory=Shrinking)
     width: float = 1.0
     depth: float = 1.0
     initialisation: Initialisation = "space"
@@ -100,7 +105,7 @@ class TraceEstimate(Watchable):
     stage: Stage = field(default=Stage.TRAIN, init=False)
 
     def __post_init__(self) -> None:
-        for name, allowed in (("network", ("full", "reduced")), ("initialisation", SCHEMES)):
+        for name, allowed in (("network", _NETWORKS), ("initialisation", SCHEMES)):
             if getattr(self, name) not in allowed:
                 raise SettingsError(
                     f"Unknown {name} {getattr(self, name)!r} for {self.name}. "
@@ -149,7 +154,7 @@ class TraceEstimate(Watchable):
         return {
             "data": self.data.identity(),
             "recipe": self.recipe.identity(),
-            "network": self.network,
+            "network": self.shrinking.identity() if self.network == "general" else self.network,
             "width": self.width,
             "depth": self.depth,
             "initialisation": self.initialisation,
@@ -255,7 +260,9 @@ class TraceEstimate(Watchable):
         if (self.width, self.depth) != (1.0, 1.0):
             scaled = architecture.space.scaled(width=self.width, depth=self.depth)
             architecture = replace(architecture, space=scaled)
-        build = architecture.build if self.network == "full" else architecture.build_reduced
+        build = (
+            architecture.build if self.network == "full" else partial(self.reduced, architecture)
+        )
         if isinstance(self.data, ImageData):
             shape, classes = self.data.image_shape, self.data.classes
         else:
@@ -264,6 +271,20 @@ class TraceEstimate(Watchable):
         with seeded_torch(derive_seed("initialisation", seed)):
             initialise(network, self.initialisation)
         return network
+
+    def reduced(
+        self, architecture: Architecture, *, input_shape: Shape, classes: int, seed: int = 0
+    ) -> nn.Module:
+        """Return the reduced architecture: that of the space, or that of the general rule."""
+        if self.network != "general":
+            return architecture.build_reduced(input_shape=input_shape, classes=classes, seed=seed)
+        with seeded_torch(seed):
+            return self.shrinking.build(
+                architecture.space,
+                architecture.genotype,
+                input_shape=input_shape,
+                classes=classes,
+            )
 
     def _judged(
         self, architecture: Architecture, training: Training | Failure | Skipped

@@ -13,9 +13,10 @@ from motemo.space import Choice, Gene, Json, Shape
 from motemo.spaces.decision_space import Answer, Decided, DecisionSpace
 from motemo.spaces.dry_run import Builder, DryRun, reason_of
 from motemo.spaces.fingerprint import fingerprint
-from motemo.spaces.function import gene_identity
+from motemo.spaces.function import gene_identity, own_or_general
 from motemo.spaces.lazy_modules import with_sizes
 from motemo.spaces.questions import Questions
+from motemo.spaces.shrinking.rule import Shrinking
 from motemo.spaces.suggestions import Suggestions
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class BuilderSpace(DecisionSpace):
         name: Name of the space.
         build_network: Builds the full network.
         build_reduced_network: Builds the network that MOTE trains, asking for the same decisions;
-            None trains the full one.
+            None makes it from the full one by the general rule.
         choose: Asks for all decisions and builds nothing, or None. The builders then get what it
             returns in place of the trial.
         version: Change it whenever `build_network` changes in what its layers do or how they are
@@ -112,9 +113,10 @@ class BuilderSpace(DecisionSpace):
         return self._build(self.build_network, genotype, input_shape, classes)
 
     def build_reduced(self, genotype: str, *, input_shape: Shape, classes: int) -> nn.Module:
-        """Run the builder of reduced networks, or the same one if there is none."""
-        build = self.build_reduced_network or self.build_network
-        return self._build(build, genotype, input_shape, classes)
+        """Run the builder of reduced networks; if there is none, reduce the full one by a rule."""
+        if self.build_reduced_network is None:
+            return Shrinking().build(self, genotype, input_shape=input_shape, classes=classes)
+        return self._build(self.build_reduced_network, genotype, input_shape, classes)
 
     def identity(self) -> dict[str, Json]:
         """Name, genes, version, and a digest of some networks."""
@@ -123,6 +125,7 @@ class BuilderSpace(DecisionSpace):
             "genes": [gene_identity(gene) for gene in self.genes],
             "version": self.version,
             "networks": self._networks,
+            "reduced": own_or_general(self.build_reduced_network),
         }
 
     @cached_property

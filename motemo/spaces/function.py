@@ -12,6 +12,7 @@ from motemo.space import Choice, Gene, Json, Shape
 from motemo.spaces.decision_space import Answer, Decided, DecisionSpace
 from motemo.spaces.gene_count import count_combinations
 from motemo.spaces.lazy_modules import with_sizes
+from motemo.spaces.shrinking.rule import Shrinking
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,7 +32,8 @@ class FunctionSpace(DecisionSpace):
         name: Name of the space.
         genes: The decisions.
         build_network: Builds the full network.
-        build_reduced_network: Builds the network that MOTE trains; None trains the full one.
+        build_reduced_network: Builds the network that MOTE trains; None makes it from the full
+            one by the general rule.
         invalid: Says why a combination of values cannot be searched, or None if it can.
         version: Change it whenever `build_network` changes, so that old measurements are not
             taken for new ones.
@@ -93,7 +95,13 @@ class FunctionSpace(DecisionSpace):
             "name": self.name,
             "genes": [gene_identity(gene) for gene in self.genes],
             "version": self.version,
+            "reduced": own_or_general(self.build_reduced_network),
         }
+
+
+def own_or_general(build_reduced_network: object) -> Json:
+    """Return how networks are reduced: by a function of one's own, or by the general rule."""
+    return Shrinking().identity() if build_reduced_network is None else "own"
 
 
 def gene_identity(gene: Gene) -> dict[str, Json]:

@@ -1,0 +1,4 @@
+"""A general reduced architecture: smaller networks of any space, no decision lost.
+
+Not to be confused with `motemo.reduction`, which makes smaller data sets.
+"""

@@ -1,0 +1,87 @@
+"""Repeated blocks, of which a reduced architecture needs one only."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+from motemo.space import Shape
+
+BATCH = 7
+_PLAIN = (bool, int, float, str, type(None))
+
+
+def signature(module: nn.Module) -> tuple[Any, ...]:
+    """Return a value that is equal for two modules of the same structure, weights aside."""
+    own = {
+        name: value
+        for name, value in vars(module).items()
+        if not name.startswith("_") and name != "training" and _is_plain(value)
+    }
+    return (
+        type(module),
+        module.extra_repr(),
+        tuple(sorted((name, repr(value)) for name, value in own.items())),
+        tuple((name, tuple(p.shape)) for name, p in module.named_parameters(recurse=False)),
+        tuple((name, signature(child)) for name, child in module.named_children()),
+    )
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_plain, value)) and all(map(_is_plain, value.values()))
+    if isinstance(value, tuple | list | set):
+        return all(map(_is_plain, value))
+    return isinstance(value, _PLAIN)
+
+
+def repeats(network: nn.Module) -> set[str]:
+    """Return the paths of modules of the structure of the one before them.
+
+    They are looked for in every `Sequential` and `ModuleList`.
+    """
+    return {
+        f"{path}.{i}" if path else str(i)
+        for path, module in network.named_modules()
+        if isinstance(module, nn.Sequential | nn.ModuleList)
+        for i in range(1, len(module))
+        if signature(module[i]) == signature(module[i - 1])
+    }
+
+
+def dispensable(network: nn.Module, paths: Iterable[str], input_shape: Shape) -> set[str]:
+    """Return those of the modules without which the network works: they map a tensor to its shape.
+
+    Each must be called once. None is dispensable if the network cannot be run on tensors without
+    numbers.
+    """
+    copied = copy.deepcopy(network).to("meta").eval()
+    calls: dict[str, list[bool]] = {path: [] for path in paths}
+
+    def note(path: str) -> None:
+        def hook(_module: nn.Module, inputs: Any, named: Any, output: Any) -> None:  # noqa: ANN401
+            plain = len(inputs) == 1 and not named and isinstance(output, torch.Tensor)
+            calls[path].append(plain and inputs[0].shape == output.shape)
+
+        copied.get_submodule(path).register_forward_hook(hook, with_kwargs=True)
+
+    for path in calls:
+        note(path)
+    try:
+        with torch.device("meta"), torch.no_grad():
+            copied(torch.empty(BATCH, *input_shape))
+    except Exception:  # noqa: BLE001  (a user's own network may raise anything)
+        return set()
+    return {path for path, kept in calls.items() if kept == [True]}
+
+
+def without(network: nn.Module, paths: Iterable[str]) -> nn.Module:
+    """Replace modules by the identity, in place; return the network."""
+    for path in paths:
+        parent, _, name = path.rpartition(".")
+        setattr(network.get_submodule(parent), name, nn.Identity())
+    return network
