@@ -11,6 +11,7 @@ the first says what it shows:
 
     <!-- correlate NAME -->            all estimates of a run, by every truth
     <!-- differences NAME AGAINST -->  paired differences to one estimate
+    <!-- spaces NAME TRUTH ... -->     the main estimates on one truth of several runs, side by side
     <!-- variants FILE -->             variants of an estimate, by benchmarks/ablations.py
     <!-- figures FILE ... -->          what benchmarks stored under `figures`, side by side
     <!-- nested FILE KEY -->           what a benchmark stored under a key, one line each
@@ -33,6 +34,10 @@ ROOT = Path(__file__).parent.parent
 DOCUMENTS = ROOT / "docs"
 RESULTS = ROOT / "benchmarks" / "results"
 KEPT = ("correlate.csv", "costs.csv", "differences.csv")
+_MAIN = (
+    *("mote", "landscape", "hybrid_quick", "flops", "params"),
+    *("naswot", "swap", "synflow", "meco", "jacob_cov", "zen", "zico"),
+)
 _BLOCK = re.compile(r"(<!-- (?!end)(\w+) (.*?) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 Row: TypeAlias = Mapping[str, str]
@@ -98,6 +103,23 @@ def differences_table(name: str, against: str) -> str:
         for estimate in estimates
     ]
     return _markdown([f"tau minus that of `{against}`", "n", *truths], table)
+
+
+def spaces_table(*names_and_truths: str) -> str:
+    """Return tau of the main estimates, a column for each pair of a run and a truth."""
+    pairs = list(zip(names_and_truths[::2], names_and_truths[1::2], strict=True))
+    found = [
+        {row["estimate"]: row for row in _rows(name, "correlate.csv") if row["truth"] == truth}
+        for name, truth in pairs
+    ]
+    table = [[f"`{estimate}`", *(_tau(rows.get(estimate)) for rows in found)] for estimate in _MAIN]
+    cells = [next(iter(rows.values()))["n"] for rows in found]
+    header = [f"{name}, {truth}" for name, truth in pairs]
+    return _markdown(["tau", *header], [["n", *cells], *table])
+
+
+def _tau(row: Row | None) -> str:
+    return "" if row is None else _interval(row, "tau", "tau_low", "tau_high")
 
 
 def variants_table(file: str) -> str:
@@ -177,6 +199,7 @@ def _where(stored: Mapping[str, Any]) -> str:
 TABLES: dict[str, Callable[..., str]] = {
     "correlate": correlate_table,
     "differences": differences_table,
+    "spaces": spaces_table,
     "variants": variants_table,
     "figures": figures_table,
     "nested": nested_table,
