@@ -24,19 +24,13 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from motemo.correlation.few_labels import Cells, learn
-from motemo.correlation.statistics import (
-    Bootstrap,
-    deciles,
-    kendall_tau,
-    tau_in_top,
-    tau_within,
-    top_tenth,
-)
+from motemo.correlation.statistics import deciles, tau_in_top, tau_within, top_tenth
 from motemo.files import write_atomically
 from motemo.host import host_identity
 from motemo.objectives.features import features
 from motemo.objectives.positions import COMBINATIONS, Floats, Scale, combine
 from motemo.objectives.predictor import Average, Predictor, Process, Trees, weak_predictors
+from motemo.rank_correlation import Bootstrap, kendall_tau
 from motemo.registry import SPACES
 from motemo.seeds import derive_seed
 from motemo.space import Architecture, Space

@@ -191,7 +191,7 @@ class _Choice:
         return Pick(member, "; ".join([f"Knee of {say.members()}: {value}", *steps]))
 
     def _by_direction(self) -> NDArray[np.float64]:
-        """Return mean shares `(n, 2)` of what is maximised and minimised; of one kind, all.
+        """Return shares `(n, 2)` of the means of what is maximised and minimised; of one kind, all.
 
         Parameters, multiply-adds and latency say much the same: each by itself, they would outvote
         the one objective that says how good a network is.
@@ -199,7 +199,8 @@ class _Choice:
         up = np.array([axis.direction is Direction.MAXIMIZE for axis in self.front.axes])
         if up.all() or not up.any():
             return self.shares
-        return np.column_stack([self.shares[:, up].mean(axis=1), self.shares[:, ~up].mean(axis=1)])
+        means = np.column_stack([self.shares[:, up].mean(axis=1), self.shares[:, ~up].mean(axis=1)])
+        return decision.Ranges.of(means, [Direction.MINIMIZE] * 2).shares(means)
 
     def closest(self, reference: Mapping[str, float]) -> Pick:
         """Choose the member that misses a wish least."""

@@ -15,61 +15,20 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
-
 from motemo.claimed_folder import alone_in, is_marked, read_object
-from motemo.correlation.statistics import Bootstrap, kendall_tau, spearman_rho
+from motemo.comparison import Agreement, Compared, compare
 from motemo.errors import SettingsError
 from motemo.evaluation import undisturbed
 from motemo.files import write_atomically
 from motemo.finalist import Finalist, finalist_folder, read_finalist
 from motemo.front import Axis, Front, Member
-from motemo.objective import Direction, Measurement
 from motemo.objectives.accuracy import Accuracy
 from motemo.objectives.full_training_crew import KeptAccuracy, Report, say_nothing
 from motemo.objectives.full_training_folder import Place
 from motemo.rescoring import best_trials, rescore
 from motemo.space import Json
 
-LEAST_FOR_INTERVAL = 8
-"""Finalists that it takes for an interval of the rank correlation."""
 _MARKER = "training.json"
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How well the estimate ranked the finalists. NaN where it is not defined.
-
-    Attributes:
-        n: How many were compared.
-        tau: Kendall's tau-b of estimate and accuracy; 1 if it ranked them alike.
-        tau_low: Lower end of its 95 % interval (bootstrap over finalists).
-        tau_high: Upper end.
-        rho: Spearman's rho.
-    """
-
-    n: int
-    tau: float
-    tau_low: float
-    tau_high: float
-    rho: float
-
-
-@dataclass(frozen=True)
-class Compared:
-    """Estimate and truth of one finalist, side by side.
-
-    Attributes:
-        finalist: The finalist.
-        estimate: What the search made of it.
-        estimate_rank: Its rank by that among the finalists, 1 for the best; equals share one.
-        accuracy_rank: Its rank by validation accuracy, or None if its training failed.
-    """
-
-    finalist: Finalist
-    estimate: Measurement
-    estimate_rank: int
-    accuracy_rank: int | None
 
 
 @dataclass(frozen=True)
@@ -134,8 +93,11 @@ def train_finalists(
         EvaluationError: A process that trained died.
     """
     wanted = list(dict.fromkeys(trials)) or best_trials(front, k)
-    _claim(folder, accuracy)
+    space = next(iter(_places(front, wanted, folder).values())).architecture.space
+    is_marked(folder / _MARKER)  # so that nothing is put into the folder of something else
+    folder.mkdir(parents=True, exist_ok=True)
     with alone_in(folder, "train"):
+        _claim(folder, {"space": space.identity(), **accuracy.identity()})
         kept = KeptAccuracy(
             accuracy=accuracy,
             places=_places(front, [*wanted, *_succeeded(front, folder, but=wanted)], folder),
@@ -160,9 +122,9 @@ def train_finalists(
     return _compared(front, redrawn, [finalist for finalist in found if finalist is not None])
 
 
-def _claim(folder: Path, accuracy: Accuracy) -> None:
-    """Write into the folder by which training its finalists are made, or check it."""
-    given: dict[str, Json] = json.loads(json.dumps(accuracy.identity()))
+def _claim(folder: Path, settings: Mapping[str, Json]) -> None:
+    """Write into the folder of which space its finalists are and how they are trained, or check."""
+    given: dict[str, Json] = json.loads(json.dumps(settings))
     marker = folder / _MARKER
     if not is_marked(marker):
         write_atomically(marker, json.dumps(given, indent=1) + "\n")
@@ -170,7 +132,7 @@ def _claim(folder: Path, accuracy: Accuracy) -> None:
     differences = list(_differences(read_object(marker), given))
     if differences:
         raise SettingsError(
-            f"The finalists in {folder} are trained by other settings:\n  "
+            f"The finalists in {folder} are of another space, or trained by other settings:\n  "
             + "\n  ".join(differences)
             + "\nTrain by the same settings, or give these finalists another name (--name)."
         )
@@ -221,44 +183,13 @@ def _is_lost(member: Member, folder: Path) -> bool:
 
 def _compared(front: Front, redrawn: Front, finalists: Sequence[Finalist]) -> Trained:
     [replaced] = [axis for axis in front.axes if axis.name == _replaced(redrawn)]
-    by_trial = {member.trial: member for member in front.evaluated}
-    estimates = [by_trial[f.trial].measurements[replaced.name] for f in finalists]
-    sign = 1.0 if replaced.direction is Direction.MAXIMIZE else -1.0
-    scores = [sign * estimate.value for estimate in estimates]
-    reached = [f.val_accuracy for f in finalists if f.val_accuracy is not None]
-    rows = [
-        Compared(
-            finalist=finalist,
-            estimate=estimate,
-            estimate_rank=_rank(score, scores),
-            accuracy_rank=None if accuracy is None else _rank(accuracy, reached),
-        )
-        for finalist, estimate, score in zip(finalists, estimates, scores, strict=True)
-        for accuracy in (finalist.val_accuracy,)
-    ]
-    pairs = [(s, f.val_accuracy) for s, f in zip(scores, finalists, strict=True)]
-    known = [(score, accuracy) for score, accuracy in pairs if accuracy is not None]
-    rows.sort(key=lambda row: (row.estimate_rank, row.finalist.trial))
-    return Trained(redrawn, replaced, tuple(rows), _agreement(known))
+    compared = compare(front, finalists, replaced)
+    return Trained(redrawn, replaced, compared.rows, compared.agreement)
 
 
 def _replaced(redrawn: Front) -> str | None:
     told = (redrawn.settings or {}).get("rescored")
     return str(told["replaces"]) if isinstance(told, dict) else None
-
-
-def _rank(value: float, values: Sequence[float]) -> int:
-    return 1 + sum(other > value for other in values)
-
-
-def _agreement(pairs: Sequence[tuple[float, float]]) -> Agreement:
-    estimate, truth = np.array(pairs, dtype=np.float64).reshape(-1, 2).T
-    low = high = math.nan
-    if len(pairs) >= LEAST_FOR_INTERVAL:
-        interval = Bootstrap.of(len(pairs), seed=0).tau(estimate, truth)
-        low, high = interval.low, interval.high
-    tau, rho = kendall_tau(estimate, truth), spearman_rho(estimate, truth)
-    return Agreement(n=len(pairs), tau=tau, tau_low=low, tau_high=high, rho=rho)
 
 
 def records_of(trained: Trained) -> list[dict[str, Json]]:

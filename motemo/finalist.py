@@ -8,6 +8,7 @@ A finalist is a folder such as `RUN/trained/trial_0012`. It holds `finalist.json
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -21,6 +22,8 @@ FOLDER = "trained"
 """Folder of the finalists inside that of a run, unless they are given another name."""
 _FILE, _WEIGHTS = "finalist.json", "weights.safetensors"
 _FORMAT = 1
+_WHOLE = ("trial", "classes", "val_images", "epochs")
+_SHARES = ("val_accuracy", "val_low", "val_high")
 
 
 @dataclass(frozen=True)
@@ -161,4 +164,21 @@ def _finalist(content: dict[str, Any], folder: Path) -> Finalist:
     content["curve"] = tuple(EpochResult(**epoch) for epoch in content["curve"])
     for name in ("input_shape", "class_names", "mean", "std"):
         content[name] = tuple(content[name])
+    _check_kinds(content)
     return Finalist(**content, folder=folder)
+
+
+def _check_kinds(content: Mapping[str, Any]) -> None:
+    """Raise ValueError unless each entry is of its kind: pages show numbers as they are."""
+    whole = [*(content[name] for name in _WHOLE), *content["input_shape"]]
+    numbers = [number for epoch in content["curve"] for number in vars(epoch).values()]
+    numbers += [content[name] for name in _SHARES if content[name] is not None]
+    numbers += [*content["mean"], *content["std"]]
+    texts = [content["genotype"], content["space"], *content["class_names"]]
+    texts += [] if content["failure"] is None else [content["failure"]]
+    wrong = [value for value in whole if type(value) is not int]
+    wrong += [x for x in numbers if type(x) not in (int, float) or not math.isfinite(x)]
+    wrong += [value for value in texts if not isinstance(value, str)]
+    wrong += [value for value in [content["recipe"]] if not isinstance(value, dict)]
+    if wrong:
+        raise ValueError(f"{wrong[0]!r} is not of the right kind")

@@ -438,6 +438,11 @@ def check_space(space: Space, settings: Mapping[str, Json]) -> Space:
         SettingsError: It is another one; the message names the differences.
     """
     stored, given = settings["space"], json.loads(json.dumps(space.identity()))
+    if isinstance(stored, dict) and stored.get("name") != given["name"]:
+        raise SettingsError(
+            f"The study was made with the space {stored.get('name')!r}, not {given['name']!r}. "
+            "Give the one that it was made with."
+        )
     if isinstance(stored, dict) and stored != given:
         raise SettingsError(
             "The study was made with another space than the given one:\n  "

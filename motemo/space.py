@@ -46,6 +46,7 @@ class Gene:
     active_if: Mapping[str, Choice | Sequence[Choice]] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "choices", tuple(self.choices))  # a list is as good
         odd = any(isinstance(c, float) and not math.isfinite(c) for c in self.choices)
         if not self.choices or len(set(self.choices)) != len(self.choices) or odd:
             raise GenotypeError(

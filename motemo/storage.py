@@ -103,7 +103,7 @@ def open_storage(url: str, *, must_exist: bool = False) -> BaseStorage:
         return _open_database(url, must_exist=must_exist)
     except (SQLAlchemyError, ImportError, RuntimeError, OSError, ValueError) as error:
         raise StorageError(
-            f"Cannot open the storage {shown!r}: {_reason(error)} Give a URL such as "
+            f"Cannot open the storage {shown!r}: {_sentence(error)} Give a URL such as "
             "'sqlite:///runs/first/study.db', 'journal:runs/first/study.log' or "
             "'postgresql+psycopg://user@host/database'."
         ) from error
@@ -230,6 +230,12 @@ def _reason(error: BaseException) -> str:
     return details[1] if details else (text.splitlines() or [repr(error)])[0]
 
 
+def _sentence(error: BaseException) -> str:
+    """Return what matters of an error's text, with a full stop."""
+    reason = _reason(error)
+    return reason if reason.endswith((".", "!", "?")) else f"{reason}."
+
+
 @contextmanager
 def explained() -> Iterator[None]:
     """Turn what a storage raises while it is used into an error that helps.
@@ -240,7 +246,7 @@ def explained() -> Iterator[None]:
     try:
         yield
     except _server_errors() as error:
-        reason = _reason(error.__cause__ or error)
+        reason = _sentence(error.__cause__ or error)
         raise StorageError(
             f"The storage cannot be used: {reason} What had been stored before is kept. Check that "
             "it is whole, that there is space, and that no other program holds it."
@@ -271,8 +277,9 @@ def exclusive(storage: str | BaseStorage | None) -> Iterator[None]:
             yield
     except Timeout as error:
         raise StorageError(
-            f"Another motemo search is at work on {file}. One process at a time searches a study: "
-            "wait for it, or choose another storage or --out folder."
+            f"Another motemo search is at work on {file}, or 'motemo train' on its finalists. One "
+            "process at a time works on a study in SQLite: wait for it, or choose another storage "
+            "or --out folder."
         ) from error
 
 

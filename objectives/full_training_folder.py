@@ -120,8 +120,11 @@ def _finalist(
 
 def _told(accuracy: Accuracy) -> dict[str, Json]:
     """Return what is told of a training: its identity, and what follows from data and device."""
-    mirrored = accuracy.images.mirrored
-    told: dict[str, Json] = json.loads(json.dumps({**accuracy.identity(), "mirrored": mirrored}))
+    told: dict[str, Json] = json.loads(json.dumps(accuracy.identity()))
+    recipe = accuracy.recipe
+    used: dict[str, Json] = {"learning_rate": recipe.peak, "weight_decay": recipe.decay}
+    told["recipe"] = {**recipe.identity(), **used}
+    told["mirrored"] = accuracy.images.mirrored
     return told
 
 

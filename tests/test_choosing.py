@@ -126,6 +126,21 @@ def test_several_costs_do_not_outvote_the_score() -> None:
     assert pick.member.trial == 2
 
 
+def test_a_cost_that_all_share_does_not_move_the_knee() -> None:
+    costs = [Axis(f"cost_{number}", "", Direction.MINIMIZE) for number in range(3)]
+    rows = [(3.0, 9.0, 5.0, 5.0), (2.0, 3.0, 5.0, 5.0), (1.0, 2.0, 5.0, 5.0)]
+    (pick,) = motemo.select(_front(rows, (MOTE, *costs)), knee=True)
+    assert pick.member.trial == 1
+    (same,) = motemo.select(_front([row[:2] for row in rows], (MOTE, costs[0])), knee=True)
+    assert same.member.trial == 1
+
+
+def test_a_small_difference_is_not_said_to_be_none() -> None:
+    rows = ((3.0, 2.0), (1.0, 1.0))
+    (pick,) = motemo.select(_front(rows, spread_ms=0.0), reference={"latency_ms": 0.9996})
+    assert "latency 1 ms, 0.0004 ms short of it" in pick.reason
+
+
 def test_a_front_that_bends_away_has_no_knee() -> None:
     (pick,) = motemo.select(_front(((10.0, 2.0), (4.0, 1.9), (1.0, 1.0))), knee=True)
     assert pick.reason.startswith("No knee among the 3 members")
@@ -390,6 +405,7 @@ def test_the_options_of_the_command(run: Run, searched: tuple[Path, Front]) -> N
         (["--weights", "flops=1,flops=2"], "more than once"),
         (["--reference", "flops=many"], "Malformed --reference 'flops=many'. Write NAME=NUMBER"),
         (["--json", "--csv"], "not both"),
+        (["--name", "long"], "No finalists of this run are called 'long'"),
     ],
 )
 def test_the_command_refuses(

@@ -25,21 +25,18 @@ from motemo import cli
 from motemo.correlation.estimates import MeanRank, Scored, as_estimates, check_estimates, mean_rank
 from motemo.correlation.sample import draw
 from motemo.correlation.scores import Score, ScoreFile
-from motemo.correlation.statistics import (
-    RESAMPLES,
-    Bootstrap,
-    deciles,
-    kendall_tau,
-    resamples_for,
-    spearman_rho,
-    tau_in_top,
-    tau_within,
-    top_tenth,
-)
+from motemo.correlation.statistics import deciles, tau_in_top, tau_within, top_tenth
 from motemo.errors import DataError, OutputError, SettingsError
 from motemo.objective import Direction, Failure, Measurement, Outcome, Stage
 from motemo.objectives.curves import Tse, TseE
 from motemo.objectives.recipe import Recipe
+from motemo.rank_correlation import (
+    RESAMPLES,
+    Bootstrap,
+    kendall_tau,
+    resamples_for,
+    spearman_rho,
+)
 from motemo.spaces.nasbench201 import OPERATIONS, write_operations
 
 SPACE = motemo.NasBench201()

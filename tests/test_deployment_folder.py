@@ -251,6 +251,15 @@ def test_the_command_refuses(run: Run, exported: Path) -> None:
     answer = run("export", f"sqlite:///{exported / 'study.db'}")
     assert answer.status == 2
     assert "--out" in answer.err
+    for command in ("export", "report"):
+        answer = run(command, str(exported), "--name", "lang")
+        assert answer.status == 2
+        assert "Called otherwise: " in answer.err
+    Path("file").touch()
+    trial = str(_front(exported).evaluated[2].trial)
+    answer = run("export", str(exported), "--trial", trial, "--out", "file/here")
+    assert (answer.status, answer.out) == (2, "")
+    assert "Cannot make file/here" in answer.err
 
 
 def test_nothing_exported_is_an_error(run: Run, exported: Path) -> None:
@@ -321,6 +330,16 @@ def test_a_card_shows_odd_names_as_text(tmp_path: Path) -> None:
     assert "| params | lower | 5.0 count ± 1.0 | 2 of 3 | computed |" in card
 
 
+def test_a_card_shows_odd_units_as_text(tmp_path: Path) -> None:
+    front = _own_front()
+    axes = [replace(axis, unit="<b>|`") for axis in front.axes]
+    (result,) = deploy(Front.of(front.evaluated, axes=axes), [1], tmp_path)
+    assert result.folder is not None
+    card = (result.folder / "MODEL_CARD.md").read_text()
+    assert "<b>" not in card
+    assert r"5.0 &lt;b&gt;\|\` ± 1.0" in card
+
+
 def test_weights_that_do_not_fit_are_a_failure(tmp_path: Path) -> None:
     front = _own_front()
     finalist = Finalist(
@@ -365,6 +384,12 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["a", "architecture.json"]
     assert (folder / "a").read_bytes() == b"3"
     assert [path.name for path in tmp_path.iterdir()] == ["trial_0001"]
+
+
+def test_hidden_folders_of_others_stay(tmp_path: Path) -> None:
+    (tmp_path / ".trial_0001.backup").mkdir()
+    replace_folder(tmp_path / "trial_0001", {}, {"a": b"1"})
+    assert (tmp_path / ".trial_0001.backup").exists()
 
 
 @pytest.mark.parametrize("change", ["added", "edited", "folder", "foreign"])

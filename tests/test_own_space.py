@@ -391,6 +391,31 @@ def test_a_changed_builder_is_noticed() -> None:
     assert other({}).identity() == other({}).identity()
 
 
+def test_lists_of_genes_and_choices_are_as_good_as_tuples() -> None:
+    def build_network(values: Any, input_shape: Shape, classes: int) -> nn.Module:
+        return network(input_shape[0], [(values["width"], 1)], classes)
+
+    listed: Any = [motemo.Gene("width", [1, 2])]  # type: ignore[arg-type]
+    space = motemo.FunctionSpace(name="listed", genes=listed, build_network=build_network)
+    assert space == replace(space, genes=(motemo.Gene("width", (1, 2)),))
+    assert space.size == 2
+    check_space(space, samples=2)
+
+
+def test_a_changed_builder_of_reduced_networks_is_noticed() -> None:
+    def space(channels: int) -> motemo.BuilderSpace:
+        def small(trial: Any, input_shape: Shape, classes: int) -> nn.Module:
+            return network(input_shape[0], [(channels, trial.suggest_int("width", 1, 2))], classes)
+
+        def full(trial: Any, input_shape: Shape, classes: int) -> nn.Module:
+            return network(input_shape[0], [(8, trial.suggest_int("width", 1, 2))], classes)
+
+        return motemo.BuilderSpace(name="two", build_network=full, build_reduced_network=small)
+
+    assert space(3).identity() == space(3).identity()
+    assert space(3).identity() != space(4).identity()
+
+
 def test_building_leaves_torch_as_it_was() -> None:
     state = torch.get_rng_state()
     space = made(build)
@@ -436,6 +461,8 @@ def test_a_study_of_ones_own(space: motemo.Space) -> None:
     other = replace(DECLARED, name=space.name, genes=DECLARED.genes[:3])
     with pytest.raises(SettingsError, match=r"another space than the given one:\n  space\.genes"):
         motemo.read_front(study, space=other)
+    with pytest.raises(SettingsError, match=f"made with the space '{space.name}', not 'other'"):
+        motemo.read_front(study, space=replace(DECLARED, name="other"))
     with pytest.raises(SettingsError, match=r"--space FILE\.py:NAME"):
         motemo.read_front(study)
 
@@ -548,6 +575,7 @@ def test_a_file_whose_name_is_taken(folder: Path, monkeypatch: pytest.MonkeyPatc
         ("mine.py:NUMBER", "'NUMBER' in mine.py is neither a space nor a function"),
         ("broken.py:SPACE", "ZeroDivisionError: division by zero, in line 2"),
         ("unreadable.py:SPACE", "SyntaxError: .*, in line 1"),
+        ("leaving.py:SPACE", "SystemExit: 3, in line 2"),
     ],
 )
 def test_files_without_the_space(
@@ -556,6 +584,7 @@ def test_files_without_the_space(
     monkeypatch.chdir(folder)
     (folder / "broken.py").write_text("a = 0\nb = 1 / a\n")
     (folder / "unreadable.py").write_text("def\n")
+    (folder / "leaving.py").write_text("import sys\nsys.exit(3)\n")
     with pytest.raises(SettingsError, match=message):
         space_by_name(name)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from importlib.metadata import version
 
 import pytest
 import typer
@@ -39,6 +40,20 @@ def _heard_again() -> Iterator[None]:
 @pytest.mark.parametrize(("name", "options"), sorted(commands()))
 def test_every_command_can_be_quiet(name: str, options: list[str]) -> None:
     assert ("--quiet" in options) != (name in SILENT)
+
+
+def test_help_flows_and_examples_stay(run: Run) -> None:
+    shown = run("measure", "--help").out
+    text = " ".join(shown.split())
+    assert "it measures latency_ms too. Data are read only if an objective trains" in text
+    lines = [line.strip() for line in shown.splitlines()]
+    assert "motemo measure --objective latency_ms --objective mote \\" in lines
+    assert not any(line.endswith(" Data") for line in lines)
+
+
+def test_version(run: Run) -> None:
+    shown = run("--version")
+    assert (shown.status, shown.out) == (0, f"motemo {version('motemo')}\n")
 
 
 def test_quiet_leaves_the_result_alone(run: Run) -> None:

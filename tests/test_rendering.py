@@ -28,7 +28,7 @@ from motemo.rendering.page import TRIAL
 from motemo.rendering.png import to_png
 from motemo.rendering.quantities import Scale, fold, label
 from motemo.rendering.summary import all_settings, best_so_far, facts, staircase, view
-from motemo.rendering.table import front_table
+from motemo.rendering.table import front_table, print_front
 from motemo.space import Choice, Gene, Json, Shape, Space
 from motemo.spaces.nasbench201 import NasBench201
 
@@ -167,6 +167,13 @@ def printed(front: Front, width: int) -> str:
     return console.file.getvalue()
 
 
+def test_what_is_said_below_a_narrow_table_is_not_narrow() -> None:
+    console = Console(width=60, file=io.StringIO(), color_system=None, legacy_windows=False)
+    print_front(front_of((ACCURACY,)), console)
+    assert isinstance(console.file, io.StringIO)
+    assert "on the front. Best of" in console.file.getvalue()
+
+
 # Numbers
 
 
@@ -205,6 +212,13 @@ def test_numbers_are_written_for_people() -> None:
 def test_decimals_follow_the_values(values: tuple[float, ...], texts: list[str]) -> None:
     scale = scale_of(Axis("score", "", Direction.MAXIMIZE), *values)
     assert [scale.number(value) for value in values] == texts
+
+
+def test_small_values_keep_the_digits_of_their_spread() -> None:
+    pairs = ((1.933, 0.058), (0.224, 0.004))
+    measured = [Measurement(value=v, unit="ms", low=v - h, high=v + h) for v, h in pairs]
+    texts = [Scale.of(LATENCY, measured).text(one) for one in measured]
+    assert texts == ["1.933 ± 0.058", "0.224 ± 0.004"]
 
 
 def test_labels_carry_the_unit_once() -> None:

@@ -21,6 +21,7 @@ import motemo
 from motemo.drawing import Drawing
 from motemo.errors import StorageError
 from motemo.finalist import EpochResult, Finalist, read_finalists, write_finalist
+from motemo.front import Member
 from motemo.objective import Direction, Failure, Measurement, Objective, Outcome, Skipped, Stage
 from motemo.pareto import hypervolume
 from motemo.records import ABANDONED, DUPLICATE_OF, REASON, REQUEST, agree_on_settings, settings_of
@@ -506,11 +507,11 @@ def test_a_space_that_cannot_be_drawn_leaves_the_page_alone(browser: Page, tmp_p
 # Trained finalists
 
 
-def finalist(trial: int, folder: Path, accuracy: float | None) -> Finalist:
+def finalist(member: Member, folder: Path, accuracy: float | None) -> Finalist:
     reached = accuracy if accuracy is not None else 0.0
     return Finalist(
-        trial=trial,
-        genotype="x",
+        trial=member.trial,
+        genotype=member.architecture.genotype,
         space="made",
         input_shape=(3, 32, 32),
         classes=10,
@@ -525,7 +526,7 @@ def finalist(trial: int, folder: Path, accuracy: float | None) -> Finalist:
         recipe={},
         curve=tuple(EpochResult(k, 1.0, 1.0, reached * k / 2, 1.0) for k in (1, 2)),
         failure=None if accuracy is not None else f"the loss is nan {ATTACK}",
-        folder=folder / "trained" / f"trial_{trial:04d}",
+        folder=folder / "trained" / f"trial_{member.trial:04d}",
     )
 
 
@@ -535,13 +536,13 @@ def test_trained_accuracy_stands_beside_the_estimate(browser: Page, tmp_path: Pa
     best_first = sorted(front.members, key=lambda m: -m.measurements["good"].value)[:4]
     accuracies = (0.91, 0.92, 0.88, None)
     for member, accuracy in zip(best_first, accuracies, strict=True):
-        made = finalist(member.trial, tmp_path, accuracy)
+        made = finalist(member, tmp_path, accuracy)
         made.folder.mkdir(parents=True)
         write_finalist(made, None if accuracy is None else b"weights")
     report = read_report(study, space=SPACE, finalists=read_finalists(tmp_path))
     assert report.trained is not None
     assert report.trained.axis.name == "good"
-    assert report.trained.tau == pytest.approx(1 / 3)
+    assert report.trained.agreement.tau == pytest.approx(1 / 3)
     page = opened(browser, report, tmp_path)
     assert column(page, "trained-table", 3)[:3] == ["92.0 ", "91.0 ", "88.0 "]
     assert column(page, "trained-table", 2)[:3] == ["2", "1", "3"]
@@ -549,11 +550,24 @@ def test_trained_accuracy_stands_beside_the_estimate(browser: Page, tmp_path: Pa
     assert "Kendall's tau of the two is 0.33 (n = 3)" in said
     assert f"failed: the loss is nan {ATTACK}" in said
     assert len(trace(page, "trained-plot", "trained", "y")) == 3
+    ticks = "[...document.querySelectorAll('#curves-plot .xtick text')].map(e => e.textContent)"
+    assert page.evaluate(ticks) == ["1", "2"]
     page.click("#trained-table tbody tr:nth-child(1) .pick")
     [index] = marked(page, "#trained-table")
     assert trace(page, "trained-plot", "picked") == [int(index)]
     assert marked(page, "#members-table") == [index]
     assert page.errors == []
+
+
+def test_finalists_of_another_search_are_left_out(tmp_path: Path) -> None:
+    study = searched((GOOD, COSTS[0]), trials=6)
+    first, second, *_ = motemo.read_front(study, space=SPACE).evaluated
+    own = finalist(first, tmp_path, 0.9)
+    others = replace(finalist(second, tmp_path, 0.8), genotype=own.genotype)
+    report = read_report(study, space=SPACE, finalists=[own, others])
+    assert report.trained is not None
+    assert [row.finalist for row in report.trained.rows] == [own]
+    assert read_report(study, space=SPACE, finalists=[others]).trained is None
 
 
 def test_without_finalists_nothing_is_said_of_training(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
 import os
 import shutil
@@ -312,6 +313,22 @@ def test_damaged_finalist_is_refused(tmp_path: Path) -> None:
             read_finalists(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("trial", "<b>"), ("epochs", True), ("val_accuracy", math.nan), ("class_names", [1, 2])],
+)
+def test_finalist_with_an_entry_of_another_kind_is_refused(
+    tmp_path: Path, name: str, value: object
+) -> None:
+    made = train_in(place(tmp_path), Accuracy(data=DATA, recipe=FullRecipe(epochs=1)))
+    file = made.folder / "finalist.json"
+    content = json.loads(file.read_text())
+    assert read_finalist(tmp_path) == made
+    file.write_text(json.dumps({**content, name: value}))
+    with pytest.raises(OutputError, match="not of the right kind"):
+        read_finalist(tmp_path)
+
+
 # Several finalists
 
 
@@ -422,6 +439,13 @@ def test_other_settings_are_named(tmp_path: Path) -> None:
     assert "--name" in str(raised.value)
 
 
+def test_finalists_of_another_space_are_not_taken_for_these(tmp_path: Path) -> None:
+    trained(tmp_path / "trained", trials=[10])
+    changed = front_of(replace(SPACE, version="2"))
+    with pytest.raises(SettingsError, match=r'space.version: stored "1", given "2"'):
+        train_finalists(changed, ACCURACY, tmp_path / "trained", trials=[10])
+
+
 def test_trial_that_the_search_lacks(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="no trial 99"):
         trained(tmp_path / "trained", trials=[99])
@@ -506,6 +530,11 @@ def test_train_from_the_command_line(run: Run, copied: str) -> None:
     assert files <= {path.name for path in Path("run/trained").iterdir()}
     finalists = read_finalists(Path("run"))
     assert len(finalists) == 2
+    assert finalists[0].recipe["recipe"] == {  # what was used, not what was left to the optimizer
+        **motemo.FullRecipe(epochs=2).identity(),
+        "learning_rate": 0.003,
+        "weight_decay": 0.05,
+    }
 
     again = run("train", copied, "--top", "2", "--json", "--quiet", *SMALL)
     assert (again.status, again.err) == (0, "")

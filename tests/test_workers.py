@@ -549,6 +549,7 @@ def test_workers_that_cannot_work_are_refused(run: Run, tmp_path: Path, url: str
         ([*search, "--workers", "2", "--storage", "sqlite:///x.db"], "one process at a time"),
         (["worker", "sqlite:///x.db"], "one process at a time"),
         (["worker", "journal:x.log"], "no journal file x.log"),
+        (["worker", "nowhere"], "There is no motemo run in nowhere"),
     ):
         status, said = run(*arguments)
         assert status == 2

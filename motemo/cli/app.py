@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version as distribution_version
+from typing import Annotated
+
 import typer
 
 from motemo.allocator import keep_freed_memory
 from motemo.cli.benchmark import benchmark
-from motemo.cli.console import fail
+from motemo.cli.console import fail, out_console
 from motemo.cli.correlate import correlate
 from motemo.cli.dashboard import dashboard
 from motemo.cli.devices import devices
 from motemo.cli.draw import draw
 from motemo.cli.export import export
 from motemo.cli.front import front
+from motemo.cli.help_text import help_text
 from motemo.cli.latency_model import latency_model
 from motemo.cli.listing import list_names
 from motemo.cli.measure import measure
@@ -41,8 +45,8 @@ app.command()(front)
 app.command()(report)
 app.command()(dashboard)
 app.command()(select)
-app.command()(export)
 app.command()(train)
+app.command()(export)
 app.command()(measure)
 app.command()(draw)
 app.command()(devices)
@@ -52,6 +56,27 @@ app.command()(reduce)
 app.command("serve-device")(serve_device)
 app.add_typer(latency_model, name="latency-model")
 app.command("list")(list_names)
+for command in (*app.registered_commands, *latency_model.registered_commands):
+    command.help = help_text(command.callback)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        out_console.print(f"motemo {distribution_version('motemo')}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _motemo(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and exit.", callback=_show_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:

@@ -107,7 +107,7 @@ def benchmark(
     quiet: Quiet = False,
     out: Annotated[Path, typer.Option("--out", help="Folder for all results.")] = DEFAULT_OUT,
 ) -> None:
-    """Compare samplers offline, on tables of published records.
+    r"""Compare samplers offline, on tables of published records.
 
     Each run is a real search whose objectives look their values up. It is judged by the true
     hypervolume of what it would hand over, relative to the true front. Run it again with the same
@@ -117,9 +117,9 @@ def benchmark(
 
       motemo benchmark --table cells.csv.gz --seeds 100 --replay-mote-nas
 
-      motemo benchmark --table cells.csv.gz --table latency.csv.gz --estimate published_mote
-      --truth cifar100_test_acc_200 --reference 55 --cost gold_6240 --sampler motemo
-      --sampler random
+      motemo benchmark --table cells.csv.gz --table latency.csv.gz \
+        --estimate published_mote --truth cifar100_test_acc_200 --reference 55 \
+        --cost gold_6240 --sampler motemo --sampler random
     """
     from motemo.benchmark.folder import BenchmarkFolder
     from motemo.benchmark.plan import Plan, check_seeds

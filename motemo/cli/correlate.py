@@ -90,9 +90,9 @@ def correlate(
     option: Annotated[
         list[str] | None,
         typer.Option(
-            "--option",
             "--set",
-            help="Set a field of an estimate, as in --option mote.recipe.epochs=8. Repeat it.",
+            "--option",
+            help="Set a field of an estimate, as in --set mote.recipe.epochs=8. Repeat it.",
         ),
     ] = None,
     against: Annotated[
@@ -154,7 +154,7 @@ def correlate(
     quiet: Quiet = False,
     out: Annotated[Path, typer.Option("--out", help="Folder for all results.")] = DEFAULT_OUT,
 ) -> None:
-    """Correlate estimates with the true accuracies of a table.
+    r"""Correlate estimates with the true accuracies of a table.
 
     Kendall's tau-b with a bootstrap interval, Spearman's rho, tau inside FLOPs deciles and in the
     true top tenth, and seconds per cell; parameters and FLOPs always beside. Scores are kept: run
@@ -162,13 +162,14 @@ def correlate(
 
     [bold]Examples[/bold]
 
-      motemo correlate --table cells.csv.gz --truth cifar10_test_acc_200 --estimate default
-      --estimate synflow --data rd.npz --cells 200
+      motemo correlate --table cells.csv.gz --truth cifar10_test_acc_200 \
+        --estimate mote --estimate synflow --data rd.npz --cells 200
 
-      motemo correlate --table cells.csv.gz --truth cifar10_test_acc_200 --data rd.npz
-      --estimate default --estimate long=default --option long.recipe.epochs=8
-      --estimate column:published_mote --estimate 'both=rank(default,column:published_mote)'
-      --against column:published_mote
+      motemo correlate --table cells.csv.gz --truth cifar10_test_acc_200 \
+        --estimate mote --estimate long=mote --set long.recipe.epochs=8 \
+        --estimate column:published_mote \
+        --estimate 'both=rank(mote,column:published_mote)' \
+        --against column:published_mote --data rd.npz
     """
     if not table or not truth:
         raise SettingsError(

@@ -29,14 +29,15 @@ def draw(
 ) -> None:
     """Draw an architecture, as written, as an SVG picture that scales.
 
+    It can be read on light and on dark ground.
+
     [bold]Examples[/bold]
 
-      motemo draw --out cell.svg
-      --arch "|nor_conv_3x3~0|+|nor_conv_3x3~0|skip_connect~1|+|skip_connect~0|none~1|none~2|"
+      motemo draw --space nats_size --arch 8:16:24:32:40 --out network.svg
 
-      motemo draw --space nats_size --arch 8:16:24:32:40 > network.svg
+      motemo draw --space my_space.py:SPACE --arch '{"depth":1,"width_0":16}' > mine.svg
     """
-    from motemo.files import write_atomically
+    from motemo.files import require_writable, write_atomically
     from motemo.rendering.drawing import architecture_svg
 
     for text in option or ():
@@ -44,6 +45,8 @@ def draw(
             raise SettingsError(
                 f"Only fields of the space can be set, as space.NAME; got {text!r}."
             )
+    if out is not None:
+        require_writable(out)
     picture = architecture_svg(create_space(space, option or ()).architecture(arch))
     if out is None:
         sys.stdout.write(f"{picture}\n")

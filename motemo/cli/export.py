@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from motemo.cli.console import err_console, note, note_console, warn, write_json
+from motemo.cli.console import err_console, note, warn, write_json
+from motemo.cli.progress_bar import progress_bar
 from motemo.cli.settings import FinalistsName, Quiet, Run, RunSpace, RunStorage, RunStudy, run_space
 from motemo.errors import EvaluationError, SettingsError
 from motemo.finalist import FOLDER
@@ -86,9 +87,8 @@ def export(
 
       motemo export runs/search --trial 12 --trial 40 --program --out for-the-phone
     """
-    from rich.progress import Progress
-
     from motemo.cli.opened_run import (
+        check_finalists,
         measured_elsewhere,
         opened_run,
         searched_front,
@@ -102,10 +102,10 @@ def export(
     folder = opened_run(run, storage=storage, study_name=study_name)
     if is_storage_url(run) and out is None:
         raise SettingsError("Where to? A storage URL has no folder. Give --out FOLDER.")
+    check_finalists(folder, name)
     front = searched_front(folder, space=run_space(space))
     chosen = trial or _picked(front, trained_front(folder, front, name=name))
-    with Progress(console=note_console, transient=True) as progress:
-        task = progress.add_task("exporting", total=len(chosen))
+    with progress_bar("exporting") as tell:
         results = deploy(
             front,
             chosen,
@@ -115,7 +115,7 @@ def export(
             finalists=() if is_storage_url(run) else read_finalists(folder.path, name=name),
             elsewhere=measured_elsewhere(folder, front),
             commands=stored_command(folder),
-            on_progress=lambda done, wanted: progress.update(task, completed=done, total=wanted),
+            on_progress=tell,
         )
     if as_json:
         write_json([_record(result) for result in results])

@@ -64,6 +64,8 @@ def front(
 ) -> None:
     """Show the front of a run again, from its study alone.
 
+    It is printed as a table; files are written if they are asked for.
+
     [bold]Examples[/bold]
 
       motemo front runs/search

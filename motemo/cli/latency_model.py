@@ -69,7 +69,7 @@ def lookup(
     option: Options = None,
     quiet: Quiet = False,
 ) -> None:
-    """Make a table of what each operator costs, from measured networks.
+    r"""Make a table of what each operator costs, from measured networks.
 
     A network's latency is the sum over its operators. The file can be read: it lists the
     milliseconds of every operator.
@@ -78,8 +78,8 @@ def lookup(
 
       motemo latency-model lookup --device cpu --out cpu.json
 
-      motemo search --objective mote --objective predicted_latency_ms
-      --set predicted_latency_ms.model=cpu.json
+      motemo search --objective mote --objective predicted_latency_ms \
+        --set predicted_latency_ms.model=cpu.json
     """
     from motemo.hardware.lookup import LEAST_NETWORKS, LookupTable
 
@@ -130,15 +130,15 @@ def transfer(
     option: Options = None,
     quiet: Quiet = False,
 ) -> None:
-    """Carry what is known of other devices to a new one, by about ten measurements there.
+    r"""Carry what is known of other devices to a new one, by about ten measurements there.
 
     Which networks are measured is chosen so that they tell most. Keep the table: the model refers
     to it.
 
     [bold]Example[/bold]
 
-      motemo latency-model transfer --table latencies.csv --known gold --known pixel3
-      --known raspi4 --device pi --out pi.json
+      motemo latency-model transfer --table latencies.csv --known gold \
+        --known pixel3 --known raspi4 --device pi --out pi.json
     """
     from motemo.hardware.transfer import KnownDevices
     from motemo.hardware.transferred_latency import (

@@ -41,7 +41,11 @@ def list_names(
 ) -> None:
     """List spaces, objectives, samplers and devices, with one line each; or explain a space.
 
-    [bold]Example[/bold]
+    What stands there under "name" is what the options of other commands take.
+
+    [bold]Examples[/bold]
+
+      motemo list
 
       motemo list --space darts
 

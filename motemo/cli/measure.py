@@ -91,7 +91,7 @@ def measure(
     option: Options = None,
     quiet: Quiet = False,
 ) -> None:
-    """Evaluate given architectures, exactly as written, on one device or several.
+    r"""Evaluate given architectures, exactly as written, on one device or several.
 
     Without --objective it counts params and flops; with --device, it measures latency_ms too. Data
     are read only if an objective trains, or a device is calibrated on them; without, the deployed
@@ -99,8 +99,8 @@ def measure(
 
     [bold]Examples[/bold]
 
-      motemo measure --objective latency_ms --objective mote
-      --arch "|nor_conv_3x3~0|+|nor_conv_3x3~0|skip_connect~1|+|skip_connect~0|none~1|none~2|"
+      motemo measure --objective latency_ms --objective mote \
+        --arch "|none~0|+|none~0|none~1|+|nor_conv_3x3~0|none~1|none~2|"
 
       motemo measure --arch-file cells.txt --device cpu --device torch --json > costs.json
     """
@@ -198,13 +198,13 @@ def _measure_all(
     records, failures = [], []
     todo = [(a, task) for a in architectures for task in tasks]
     with progress_bar("measuring") as tell:
-        for done, (architecture, task) in enumerate(todo):
-            tell(done, len(todo))
+        for done, (architecture, task) in enumerate(todo, start=1):
             with undisturbed(task.objective):
                 [outcome] = task.objective.evaluate([architecture])
             record, failure = _record(architecture, task, outcome, details=details)
             records.append(record)
             failures += [failure] if failure else []
+            tell(done, len(todo))
     return records, failures
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from motemo.cli.console import note_console
-from motemo.finalist import FOLDER
+from motemo.finalist import FOLDER, read_finalists
 
 if TYPE_CHECKING:
     from motemo.data.dataset import ImageData
@@ -86,6 +86,34 @@ def trained_front(run: RunFolder, searched: Front, *, name: str = FOLDER) -> Fro
         members=_numbered(front.members, trials),
         evaluated=_numbered(front.evaluated, trials),
     )
+
+
+def check_finalists(run: RunFolder, name: str) -> None:
+    """Refuse a name that no finalists have, so that a slip does not read as "none is trained".
+
+    Args:
+        run: The run.
+        name: What the user says that the finalists are called. The usual name is always right.
+
+    Raises:
+        OutputError: A finalist's file is damaged.
+        SettingsError: None are called so.
+        StorageError: The storage cannot be read.
+    """
+    from motemo.errors import SettingsError
+    from motemo.storage import explained, open_storage
+
+    if name == FOLDER:
+        return
+    prefix = f"{run.study_name}-"
+    with explained():
+        studies = open_storage(run.storage_url, must_exist=True).get_all_studies()
+    names = [s.study_name.removeprefix(prefix) for s in studies if s.study_name.startswith(prefix)]
+    if name not in names and not read_finalists(run.path, name=name):
+        raise SettingsError(
+            f"No finalists of this run are called {name!r}. Called otherwise: "
+            f"{', '.join(sorted(names)) or 'none'}. 'motemo train --name {name}' trains some."
+        )
 
 
 def _numbered(members: tuple[Member, ...], trials: dict[str, int]) -> tuple[Member, ...]:

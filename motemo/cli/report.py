@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from motemo.cli.console import note, note_console
-from motemo.cli.opened_run import opened_run
+from motemo.cli.opened_run import check_finalists, opened_run
 from motemo.cli.settings import (
     FinalistsName,
     OpenPage,
@@ -65,6 +65,7 @@ def report(
     is_url = is_storage_url(run)
     if out is None and is_url:
         raise SettingsError("Where to? A storage URL has no folder. Give --out FILE.")
+    check_finalists(folder, name)
     path = out or folder.path / "report.html"
     require_writable(path)
     with note_console.status("reading the study") as doing, explained():

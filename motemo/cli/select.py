@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from motemo.cli.console import note, out_console, write_json
-from motemo.cli.opened_run import opened_run, searched_front, trained_front
+from motemo.cli.opened_run import check_finalists, opened_run, searched_front, trained_front
 from motemo.cli.settings import FinalistsName, Quiet, Run, RunSpace, RunStorage, RunStudy, run_space
 from motemo.constraint import Constraint
 from motemo.errors import ConstraintError, SettingsError
@@ -92,20 +92,24 @@ def select(
         raise SettingsError("Standard output holds one document: give --csv or --json, not both.")
     from motemo.choosing import select as choose
 
+    bounds = [*_bounds(at_most, "--max", "<="), *_bounds(at_least, "--min", ">=")]
+    wish = None if reference is None else _numbers(reference, "--reference")
+    weighed = None if weights is None else _numbers(weights, "--weights")
     folder = opened_run(run, storage=storage, study_name=study_name)
+    check_finalists(folder, name)
     searched = searched_front(folder, space=run_space(space))
     trained = None if estimates else trained_front(folder, searched, name=name)
     if trained is not None:
-        count = len(trained.evaluated)
-        note(f"chosen among {count} trained finalists; with --estimates, from the whole search")
+        among = f"{len(trained.evaluated)} trained finalist{'s'[: len(trained.evaluated) != 1]}"
+        note(f"chosen among {among}; with --estimates, from the whole search")
     front = trained or searched
     picks = choose(
         front,
-        constraints=[*_bounds(at_most, "--max", "<="), *_bounds(at_least, "--min", ">=")],
+        constraints=bounds,
         prefer=prefer,
         knee=knee,
-        reference=_numbers(reference, "--reference") if reference is not None else None,
-        weights=_numbers(weights, "--weights") if weights is not None else None,
+        reference=wish,
+        weights=weighed,
         spread=spread,
     )
     if as_json:

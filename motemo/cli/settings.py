@@ -120,7 +120,7 @@ Options = Annotated[
     typer.Option(
         "--set",
         help="Set a field of an objective, as in --set mote.recipe.epochs=8, or of the space, as "
-        "in --set space.reduced_width=0.5. Repeat it.",
+        "in --set space.channels=32. Repeat it.",
     ),
 ]
 

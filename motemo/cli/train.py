@@ -42,8 +42,9 @@ from motemo.finalist import FOLDER, finalist_folder, read_finalist
 if TYPE_CHECKING:
     import optuna
 
+    from motemo.comparison import Compared
     from motemo.data.dataset import ImageData
-    from motemo.final_training import Compared, Trained
+    from motemo.final_training import Trained
     from motemo.front import Front
     from motemo.objectives.accuracy import Accuracy
     from motemo.objectives.full_training_crew import Progress, Report
@@ -275,6 +276,8 @@ def _trials(front: Front, top: int | None, trials: Sequence[int] | None) -> list
 
     if trials and top is not None:
         raise SettingsError("Give --top or --trial, not both.")
+    if top is not None and top < 1:
+        raise SettingsError(f"--top is at least 1; got {top}.")
     return list(trials or best_trials(front, DEFAULT_TOP if top is None else top))
 
 
@@ -408,7 +411,7 @@ def _reached(accuracy: float | None) -> str:
 def _agreement(trained: Trained) -> str:
     found = trained.agreement
     if math.isnan(found.tau):
-        return f"No rank correlation: {found.n} finalist(s) trained, or all alike."
+        return "No rank correlation: that takes two trained finalists at least, not all alike."
     interval = "; too few for an interval"
     if not math.isnan(found.tau_low):
         interval = f", 95 % interval [{found.tau_low:.2f}, {found.tau_high:.2f}]"

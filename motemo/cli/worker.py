@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from motemo.cli.console import note, note_console
+from motemo.cli.opened_run import opened_run
 from motemo.cli.settings import Quiet, RunSpace
 from motemo.cli.signals import ended_in_order
 
@@ -20,7 +21,7 @@ def worker(
         str,
         typer.Argument(
             help="Storage URL of the study: journal:FILE, postgresql+psycopg://..., mysql+..., "
-            "grpc://HOST:PORT.",
+            "grpc://HOST:PORT; or the folder of a run on this machine.",
             envvar="MOTEMO_STORAGE",
         ),
     ],
@@ -74,9 +75,11 @@ def worker(
     from motemo.cli.request import Request
     from motemo.rendering.live import LiveProgress
     from motemo.search_loop import Progress, work
-    from motemo.storage import check_serves_several, explained, load_study
+    from motemo.storage import check_serves_several, explained, is_storage_url, load_study
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    if not is_storage_url(storage):
+        storage = opened_run(storage).storage_url
     check_serves_several(storage)
     with explained():
         stored = records.read_request(load_study(storage, study_name))

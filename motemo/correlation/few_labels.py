@@ -9,19 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from motemo.correlation.report import FLOPS, Correlation, Correlations
-from motemo.correlation.statistics import (
-    CONFIDENCE,
-    deciles,
-    kendall_tau,
-    spearman_rho,
-    tau_in_top,
-    tau_within,
-    top_tenth,
-)
+from motemo.correlation.statistics import deciles, tau_in_top, tau_within, top_tenth
 from motemo.errors import SettingsError
 from motemo.objectives.features import features
 from motemo.objectives.positions import Floats
 from motemo.objectives.predictor import LEAST_LABELS, Average, Predictor
+from motemo.rank_correlation import CONFIDENCE, kendall_tau, spearman_rho
 from motemo.seeds import derive_seed
 
 DEFAULT_DRAWS = 10

@@ -14,16 +14,9 @@ import numpy as np
 from motemo.correlation.estimates import Column, Estimate, MeanRank, Scored, mean_rank
 from motemo.correlation.sample import Sample
 from motemo.correlation.scores import Score
-from motemo.correlation.statistics import (
-    Bootstrap,
-    deciles,
-    kendall_tau,
-    spearman_rho,
-    tau_in_top,
-    tau_within,
-    top_tenth,
-)
+from motemo.correlation.statistics import deciles, tau_in_top, tau_within, top_tenth
 from motemo.objectives.positions import Floats
+from motemo.rank_correlation import Bootstrap, kendall_tau, spearman_rho
 from motemo.space import Json
 
 FLOPS = "flops"

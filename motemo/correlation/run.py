@@ -34,12 +34,12 @@ from motemo.correlation.report import (
 )
 from motemo.correlation.sample import DEFAULT_CELLS, Cells, Sample, draw, sha256_of
 from motemo.correlation.scoring import DEFAULT_BATCH_SIZE, Job, Report, score_all
-from motemo.correlation.statistics import CONFIDENCE
 from motemo.errors import SettingsError
 from motemo.hardware.flops import Flops
 from motemo.hardware.params import Params
 from motemo.host import host_identity
 from motemo.objective import Objective
+from motemo.rank_correlation import CONFIDENCE
 from motemo.space import Json, Space
 
 PARAMS = "params"

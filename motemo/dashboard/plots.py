@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
-import numpy as np
-from numpy.typing import NDArray
-
 from motemo.front import Axis, Front, Member
-from motemo.objective import Direction
-from motemo.pareto import hypervolume, non_dominated
 from motemo.rendering.quantities import Scale, label, scales
-from motemo.rendering.summary import best_so_far, better_word, keeps_constraints
+from motemo.rendering.report_progress import Growth, growth_of
+from motemo.rendering.summary import best_so_far, better_word
 from motemo.space import Json
 
 _FRONT, _FAINT = "#0072B2", "#9AA3AD"
 _MOST_PAIRS = 3
 _MOST_OBJECTIVES = 4
-_MOMENTS = 40
 _DIGITS = 5
-_MARGIN = 0.1
 _NOT_IN_IDS = re.compile("[^A-Za-z0-9_.-]")
 
 
@@ -29,7 +23,7 @@ def plots(front: Front) -> dict[str, Json]:
     """Return figures by a name that can stand in an HTML id, most telling first.
 
     The first objective against each of the next, and the hypervolume over the evaluations; with
-    one objective, the best value so far.
+    one objective, the best value so far. Without a hypervolume where nothing keeps the bounds.
     """
     if not front.evaluated:
         return {}
@@ -41,7 +35,9 @@ def plots(front: Front) -> dict[str, Json]:
     if not others:
         found[f"best-{first.name}"] = _best(front, first, by_name[first.name])
     elif len(front.axes) <= _MOST_OBJECTIVES:
-        found["hypervolume"] = _hypervolume(front)
+        growth = growth_of(front)
+        if isinstance(growth, Growth):
+            found["hypervolume"] = _hypervolume(growth)
     return {_NOT_IN_IDS.sub("-", name): figure for name, figure in found.items()}
 
 
@@ -103,15 +99,13 @@ def _best(front: Front, axis: Axis, scale: Scale) -> Json:
     return _figure([line], title="Best value so far", x="trial", y=_title(axis, scale))
 
 
-def _hypervolume(front: Front) -> Json:
-    """Return the share of the box from the worst to the best of each objective on the front."""
-    trials = [m.trial for m in front.evaluated if keeps_constraints(m, front) or not front.feasible]
-    shares = list(_shares(front, set(trials)))
+def _hypervolume(growth: Growth) -> Json:
     line: Json = {
         "type": "scatter",
         "mode": "lines+markers",
-        "x": [count for count, _ in shares],
-        "y": [share for _, share in shares],
+        "x": [step.evaluations for step in growth.steps],
+        "y": [_short(step.share) for step in growth.steps],
+        "line": {"shape": "hv"},
     }
     return _figure(
         [line],
@@ -119,29 +113,6 @@ def _hypervolume(front: Front) -> Json:
         x="evaluations",
         y="hypervolume (higher is better)",
     )
-
-
-def _shares(front: Front, eligible: set[int]) -> Iterator[tuple[int, float]]:
-    costs = _costs(front.evaluated, front.axes)
-    ends = _costs(front.members, front.axes)
-    ideal, worst = ends.min(axis=0), ends.max(axis=0)
-    width = np.where(worst > ideal, worst - ideal, 1.0)
-    unit = (costs - ideal) / width
-    allowed = np.array([member.trial in eligible for member in front.evaluated])
-    directions = [Direction.MINIMIZE] * len(front.axes)
-    reference = [1.0 + _MARGIN] * len(front.axes)
-    for count in sorted(set(np.linspace(1, len(unit), _MOMENTS).astype(int).tolist())):
-        seen = unit[:count][allowed[:count]]
-        kept = seen[non_dominated(seen, directions)]
-        volume = hypervolume(kept, directions, reference)
-        yield count, _short(volume / (1.0 + _MARGIN) ** len(front.axes))
-
-
-def _costs(members: Sequence[Member], axes: Sequence[Axis]) -> NDArray[np.float64]:
-    signs = np.array([-1.0 if axis.direction is Direction.MAXIMIZE else 1.0 for axis in axes])
-    values = [[member.measurements[axis.name].value for axis in axes] for member in members]
-    costs: NDArray[np.float64] = np.array(values, dtype=np.float64) * signs
-    return costs
 
 
 def _short(value: float) -> float:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 import optuna_dashboard
@@ -21,6 +22,7 @@ from motemo.dashboard.answers import Answers
 from motemo.dashboard.follower import Follower
 from motemo.dashboard.mirror import StudyCopy
 from motemo.errors import SettingsError
+from motemo.hardware.remote_device import is_this_machine
 from motemo.space import Space
 
 if TYPE_CHECKING:
@@ -38,6 +40,10 @@ _NOTHING_RUNS = (
     ("X-Content-Type-Options", "nosniff"),
 )
 _REFUSED = b'{"reason": "motemo dashboard shows a search and changes nothing"}'
+_OTHER_NAME = (
+    b'{"reason": "motemo dashboard listens for this machine alone: open it as localhost or '
+    b'127.0.0.1, or let it listen on another --host"}'
+)
 _logger = logging.getLogger(__name__)
 
 
@@ -165,6 +171,31 @@ def _write_nothing(data: bytes) -> None:
     """Stand in for the old way to write a body, which nobody uses."""
 
 
+@dataclass(frozen=True)
+class _OnlyByOwnName:
+    """Answers only what is asked of this machine by a name of its own.
+
+    Somebody's page in the browser of this machine could make the page's own name lead here (DNS
+    rebinding), and would then be allowed to read the answers.
+    """
+
+    app: WSGIApplication
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if not is_this_machine(_host_name(environ.get("HTTP_HOST", ""))):
+            start_response("421 Misdirected Request", [_JSON])
+            return [_OTHER_NAME]
+        return self.app(environ, start_response)
+
+
+def _host_name(header: str) -> str:
+    """Return the host of a Host header, without its port; empty if it is malformed."""
+    try:
+        return urlsplit(f"//{header}").hostname or ""
+    except ValueError:
+        return ""
+
+
 class DashboardServer(ThreadingMixIn, WSGIServer):
     """A server for a few people; it writes nothing and ends with its process."""
 
@@ -174,6 +205,8 @@ class DashboardServer(ThreadingMixIn, WSGIServer):
     @classmethod
     def listening(cls, app: DashboardApp, host: str, port: int) -> DashboardServer:
         """Return a server that listens; `serve_forever` answers.
+
+        On an address of this machine alone, requests by any other name are refused.
 
         Args:
             app: What answers.
@@ -191,7 +224,7 @@ class DashboardServer(ThreadingMixIn, WSGIServer):
                 f"Cannot listen at {host} port {port}: {error}. Give another --host or --port; "
                 "--port 0 takes a free one."
             ) from error
-        server.set_app(app)
+        server.set_app(_OnlyByOwnName(app) if is_this_machine(host) else app)
         return server
 
     def handle_error(self, request: object, client_address: object) -> None:

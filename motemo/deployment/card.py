@@ -103,7 +103,7 @@ class Card:
             (
                 _plain(row.axis.name),
                 "higher" if row.axis.direction is Direction.MAXIMIZE else "lower",
-                row.scale.full(row.measurement),
+                _plain(row.scale.full(row.measurement)),
                 f"{row.rank} of {row.count}",
                 _plain(row.source) or "computed",
             )

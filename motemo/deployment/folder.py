@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from motemo.claimed_folder import alone_in
 from motemo.deployment.contents import Task
 from motemo.deployment.owned_folder import check_ours, replace_folder
-from motemo.errors import SettingsError
+from motemo.errors import OutputError, SettingsError
 from motemo.finalist import Finalist
 from motemo.front import Front, Member
 from motemo.space import Json
@@ -79,14 +79,17 @@ def deploy(
 
     Raises:
         SettingsError: A trial was not evaluated, or no trial is given.
-        OutputError: A folder holds something else.
+        OutputError: A folder holds something else, or `out` cannot be made.
     """
     chosen = [_member(front, trial) for trial in dict.fromkeys(trials)]
     if not chosen:
         raise SettingsError("No trial is given. Give the number of at least one.")
     for member in chosen:
         check_ours(_place(out, member))
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"Cannot make {out}: {error}. Give a folder that can be made.") from error
     results = []
     with alone_in(out, "export"):
         on_progress(0, len(chosen))

@@ -66,7 +66,7 @@ def replace_folder(folder: Path, facts: Mapping[str, Json], files: Mapping[str, 
     text = json.dumps(
         {"format": FORMAT, **facts, _FILES: digests}, indent=1, ensure_ascii=False, allow_nan=False
     )
-    staged = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    staged = Path(tempfile.mkdtemp(dir=folder.parent, prefix=_unfinished(folder)))
     try:
         staged.chmod(0o755)
         for name, content in files.items():
@@ -83,8 +83,13 @@ def replace_folder(folder: Path, facts: Mapping[str, Json], files: Mapping[str, 
 
 def remove_leftovers(folder: Path) -> None:
     """Remove what an export that was killed left beside its folder."""
-    for path in folder.parent.glob(f".{folder.name}.*"):
+    for path in folder.parent.glob(f"{_unfinished(folder)}*"):
         shutil.rmtree(path)
+
+
+def _unfinished(folder: Path) -> str:
+    """Return how the names of folders begin that are on their way to be this one."""
+    return f".{folder.name}.unfinished-"
 
 
 def _settle(folder: Path) -> None:

@@ -15,9 +15,12 @@ import onnxruntime
 
 here = Path(__file__).resolve().parent
 facts = json.loads((here / "architecture.json").read_text(encoding="utf-8"))
-if len(sys.argv) < 2:
+if len(sys.argv) not in (2, 3) or sys.argv[1].startswith("-"):
     sys.exit(__doc__)
 source, model = (*sys.argv[1:], facts["onnx"])[:2]
+for file in (Path(source), here / model):
+    if not file.is_file():
+        sys.exit(f"There is no file {file}.")
 if source.endswith(".npy"):
     images = np.load(source)
 else:

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import median_low
 
 from motemo.front import Axis, Front
 from motemo.objective import Measurement
@@ -117,7 +117,7 @@ def _decimals(measurements: Sequence[Measurement], factor: float) -> int:
     """Return as many decimals as the spread warrants, or else as tell the values apart."""
     widths = [w / factor for w in map(_half_width, measurements) if w]
     if widths:
-        exponent = math.log10(median(widths))
+        exponent = math.log10(median_low(widths))
         return _clamp(-math.floor(exponent) + (exponent % 1 < math.log10(2)))
     values = sorted({m.value / factor for m in measurements})
     sizes = [abs(value) for value in values if value] or [1.0]

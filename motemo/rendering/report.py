@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import optuna
 
 from motemo import records
+from motemo.comparison import Comparison, compare
 from motemo.finalist import Finalist
-from motemo.front import Front
+from motemo.front import Axis, Front
+from motemo.objective import Direction
 from motemo.rendering.command import search_command
 from motemo.rendering.page import (
     header_html,
@@ -39,7 +41,6 @@ from motemo.rendering.report_payload import report_payload
 from motemo.rendering.report_progress import Growth, growth_of
 from motemo.rendering.report_script import REPORT_SCRIPT
 from motemo.rendering.report_style import REPORT_STYLE
-from motemo.rendering.report_trained import Comparison, compare
 from motemo.rendering.report_trained_page import trained_html
 from motemo.rendering.report_trials import Fate, Timing, fate_of, timing_of
 from motemo.rendering.report_trials_page import evaluated_html, left_out_html
@@ -105,11 +106,28 @@ def read_report(
         timing=timing_of(trials),
         growth=growth_of(front),
         importance={axis.name: importance_of(study, front, axis) for axis in front.axes},
-        trained=compare(front, finalists, estimate),
+        trained=_compared(front, finalists, estimate),
         command=search_command(request, trials=records.wanted(study)) if request else None,
         study_name=study.study_name,
         storage=storage,
     )
+
+
+def _compared(
+    front: Front, finalists: Sequence[Finalist], estimate: str | None
+) -> Comparison | None:
+    """Compare an estimate with trained accuracy; None without finalists of this search."""
+    if not finalists or not front.axes:
+        return None
+    found = compare(front, finalists, _estimate(front, estimate))
+    return found if found.rows else None
+
+
+def _estimate(front: Front, name: str | None) -> Axis:
+    """Return the objective that estimates: the named one, else the first that is maximised."""
+    named = [axis for axis in front.axes if axis.name == name]
+    upwards = [axis for axis in front.axes if axis.direction is Direction.MAXIMIZE]
+    return [*named, *upwards, *front.axes][0]
 
 
 def report_html(report: Report) -> str:

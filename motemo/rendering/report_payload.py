@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from motemo.comparison import Comparison
 from motemo.rendering.report_progress import Growth
-from motemo.rendering.report_trained import Comparison
 from motemo.rendering.report_trials import Fate, Outcome
 from motemo.space import Json
 
@@ -41,12 +41,12 @@ def _growth(growth: Growth) -> dict[str, Json]:
 def _trained(trained: Comparison) -> list[Json]:
     return [
         {
-            "trial": pair.finalist.trial,
-            "estimate": pair.estimate,
-            "accuracy": pair.finalist.val_accuracy,
-            "low": pair.finalist.val_low,
-            "high": pair.finalist.val_high,
-            "curve": [[epoch.epoch, epoch.val_accuracy] for epoch in pair.finalist.curve],
+            "trial": row.finalist.trial,
+            "estimate": row.estimate.value,
+            "accuracy": row.finalist.val_accuracy,
+            "low": row.finalist.val_low,
+            "high": row.finalist.val_high,
+            "curve": [[epoch.epoch, epoch.val_accuracy] for epoch in row.finalist.curve],
         }
-        for pair in trained.pairs
+        for row in trained.rows
     ]

@@ -120,10 +120,12 @@ function drawCurves() {
       `${share === null ? "no value" : `${percent(share).toFixed(1)} %`}`),
     line: { color: tones.front, width: 1.8 }, marker: { size: 5, color: tones.front, opacity: 1 },
     ...unfaded({}) }));
+  const epochs = Math.max(...curves.map((one) => one.curve.length));
   const side = (text, more) => ({ ...frame(), ...more,
     title: { text, font: { color: tones.ink, size: 13 }, standoff: 8 } });
   const layout = { ...sheet(), margin: { l: 54, r: 12, t: 12, b: 46 },
-    xaxis: side("epoch", { tickformat: "d" }), yaxis: side("validation accuracy (%)") };
+    xaxis: side("epoch", epochs <= 10 ? { dtick: 1 } : { tickformat: "d" }),
+    yaxis: side("validation accuracy (%)") };
   return Plotly.react("curves-plot", traces, layout, still);
 }
 function markCurves() {

@@ -6,22 +6,19 @@ import math
 from collections.abc import Mapping
 from html import escape
 
+from motemo.comparison import Agreement, Compared, Comparison
 from motemo.front import Front
 from motemo.rendering.quantities import Scale
-from motemo.rendering.report_trained import FEWEST, Comparison, Pair
 from motemo.rendering.summary import better_word
+
+_FEW = 10
 
 
 def trained_html(trained: Comparison | None, front: Front, scales: Mapping[str, Scale]) -> str:
     """Return estimate and trained accuracy side by side; empty without finalists."""
     if trained is None:
         return ""
-    name = trained.axis.name
-    if math.isfinite(trained.tau):
-        said = f"Kendall's tau of the two is {trained.tau:.2f} (n = {trained.count})."
-        said += " So few say little." if trained.count < 10 else ""
-    else:
-        said = f"No rank correlation: it needs {FEWEST} trained architectures that differ."
+    name, said = trained.axis.name, _agreement(trained.agreement)
     heads = (
         ("trial", ""),
         (name, f"estimate · {better_word(trained.axis)}"),
@@ -35,7 +32,8 @@ def trained_html(trained: Comparison | None, front: Front, scales: Mapping[str, 
     )
     index = {member.trial: i for i, member in enumerate(front.evaluated)}
     rows = "".join(
-        _trained_row(pair, scales[name], index.get(pair.finalist.trial)) for pair in trained.pairs
+        _trained_row(row, scales[name], index.get(row.finalist.trial))
+        for row in sorted(trained.rows, key=_best_first)
     )
     return (
         '<section id="trained"><h2>Estimate and trained accuracy</h2>'
@@ -47,20 +45,34 @@ def trained_html(trained: Comparison | None, front: Front, scales: Mapping[str, 
     )
 
 
-def _trained_row(pair: Pair, scale: Scale, index: int | None) -> str:
-    finalist = pair.finalist
+def _agreement(found: Agreement) -> str:
+    if math.isnan(found.tau):
+        return "No rank correlation: that takes two trained finalists at least, not all alike."
+    ends = ""
+    if not math.isnan(found.tau_low):
+        ends = f", 95 % interval {found.tau_low:.2f} to {found.tau_high:.2f}"
+    few = " So few say little." if found.n < _FEW else ""
+    return f"Kendall's tau of the two is {found.tau:.2f} (n = {found.n}{ends}).{few}"
+
+
+def _best_first(row: Compared) -> tuple[float, int]:
+    accuracy = row.finalist.val_accuracy
+    return (math.inf if accuracy is None else -accuracy, row.finalist.trial)
+
+
+def _trained_row(row: Compared, scale: Scale, index: int | None) -> str:
+    finalist = row.finalist
     if finalist.val_accuracy is None or finalist.val_low is None or finalist.val_high is None:
         reached = f"failed: {escape(finalist.failure or 'no reason is stored')}"
     else:
         low, high = 100 * finalist.val_low, 100 * finalist.val_high
         reached = f"{100 * finalist.val_accuracy:.1f} <small>{low:.1f} to {high:.1f}</small>"
-    estimate = "-" if pair.estimate is None else escape(scale.number(pair.estimate))
     cells = (
         f'<button type="button" class="pick" aria-pressed="false">{finalist.trial}</button>',
-        estimate,
-        str(pair.estimate_rank or "-"),
+        escape(scale.number(row.estimate.value)),
+        str(row.estimate_rank),
         reached,
-        str(pair.rank or "-"),
+        str(row.accuracy_rank or "-"),
         f"{len(finalist.curve)} of {finalist.epochs}",
     )
     mark = "" if index is None else f' data-index="{index}"'

@@ -47,10 +47,11 @@ def left_out_html(fates: Sequence[Fate]) -> str:
         if counts[outcome]
     )
     others = [fate for fate in fates if fate.outcome is not Outcome.EVALUATED]
+    left_out = f"; {len(others):,} of them are not among the evaluated" if others else ""
     return (
         '<section id="left-out"><h2>What became of every trial</h2>'
-        f'<p class="hint">{len(fates):,} trials were made; {len(others):,} of them are not among '
-        f'the evaluated.</p><div class="split" aria-hidden="true">{bar}</div>'
+        f'<p class="hint">{len(fates):,} trials were made{left_out}.</p>'
+        f'<div class="split" aria-hidden="true">{bar}</div>'
         f'<ul class="fates">{items}</ul>{_reasons(others)}{_others_table(others)}</section>'
     )
 

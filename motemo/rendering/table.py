@@ -22,7 +22,7 @@ _MOST_LINES = 4
 _ROOM_FOR_VALUES = 60
 
 
-def front_table(front: Front, *, architectures: bool = True) -> Table:
+def front_table(front: Front, *, architectures: bool = True, caption: bool = True) -> Table:
     """Return the members as a table: trial, one column per objective, architecture.
 
     A value that has a spread is followed by it; the best value of each column stands out.
@@ -30,12 +30,13 @@ def front_table(front: Front, *, architectures: bool = True) -> Table:
     Args:
         front: The front.
         architectures: Whether to have the column of architectures.
+        caption: Whether to say below how many are on the front; it is as wide as the table.
     """
     table = Table(
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         collapse_padding=True,
-        caption=_caption(front),
+        caption=_caption(front) if caption else None,
         caption_justify="left",
         caption_style="",
     )
@@ -59,7 +60,8 @@ def print_front(front: Front, console: Console) -> None:
     if console.width >= longest + _ROOM_FOR_VALUES:
         console.print(front_table(front))
         return
-    console.print(front_table(front, architectures=False))
+    console.print(front_table(front, architectures=False, caption=False))
+    console.print(_caption(front))
     console.print("\ntrial  architecture", style="bold", highlight=False)
     for member in front:
         line = f"{member.trial:>5}  {member.architecture.genotype}"

@@ -47,6 +47,15 @@ class Wording:
         unit = "" if scale.unit == "count" else scale.unit
         return f"{scale.number(value)} {unit}".rstrip()
 
+    def difference(self, name: str, value: float) -> str:
+        """Write a difference of two values; with more digits than these where it would be 0."""
+        scale = self._scales[name]
+        if value and not float(scale.number(value)):
+            value = value / scale.factor
+            unit = "" if scale.unit == "count" else scale.unit
+            return f"{value:.1g} {unit}".rstrip()
+        return self.number(name, value)
+
     def values(self, member: Member, names: Sequence[str]) -> str:
         """Write some of a member's values, each with its name."""
         values = {name: member.measurements[name].value for name in names}
@@ -64,13 +73,13 @@ class Wording:
         if short == 0:
             return f"{said}, as wished"
         word = "short of it" if short > 0 else "better"
-        return f"{said}, {self.number(name, abs(short))} {word}"
+        return f"{said}, {self.difference(name, abs(short))} {word}"
 
     def missed(self, member: Member, bound: Constraint) -> str:
         """Say by how much a member breaks a bound."""
         name = bound.objective
         value = member.measurements[name].value
-        by = self.number(name, bound.violation(value))
+        by = self.difference(name, bound.violation(value))
         share = percent(bound.relative_violation(value))
         return f"{self.values(member, [name])}, {by} ({share}) beyond {bound}"
 

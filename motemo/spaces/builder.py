@@ -51,9 +51,9 @@ class BuilderSpace(DecisionSpace):
             None makes it from the full one by the general rule.
         choose: Asks for all decisions and builds nothing, or None. The builders then get what it
             returns in place of the trial.
-        version: Change it whenever `build_network` changes in what its layers do or how they are
-            connected, so that old measurements are not taken for new ones. Other layers, strides
-            or weights are noticed.
+        version: Change it whenever one of the builders changes in what its layers do or how they
+            are connected, so that old measurements are not taken for new ones. Other layers,
+            strides or weights are noticed.
         example_shape: Shape of the image that the decisions are asked for with.
         example_classes: Number of classes that they are asked for with.
         genes: Everything that it asks for anywhere.
@@ -130,21 +130,23 @@ class BuilderSpace(DecisionSpace):
 
     @cached_property
     def _networks(self) -> str:
-        """A digest of the networks of all first choices, all last ones, and some in between."""
+        """A digest of the networks of all first choices, all last ones, and some in between.
+
+        Those that MOTE trains are in it if a function of one's own builds them.
+        """
         some = [self.write(_choices(self.genes, share)) for share in (0, 0.5, 1)]
-        built = [self._built(genotype) for genotype in some]
+        own = [build for build in (self.build_network, self.build_reduced_network) if build]
+        built = [self._built(build, genotype) for build in own for genotype in some]
         return fingerprint([network for network in built if network is not None])
 
-    def _built(self, genotype: str) -> nn.Module | None:
-        """Return the full network, without values of weights if that works; None if it fails."""
+    def _built(self, build: Builder, genotype: str) -> nn.Module | None:
+        """Return a network, without values of weights if that works; None if it fails."""
         import torch
 
         for device in ("meta", "cpu"):
             try:
                 with seeded_torch(0), torch.device(device):
-                    return self.build(
-                        genotype, input_shape=self.example_shape, classes=self.example_classes
-                    )
+                    return self._build(build, genotype, self.example_shape, self.example_classes)
             except Exception:  # noqa: BLE001, S112  (a user's own builder may raise anything)
                 continue
         return None

@@ -69,10 +69,15 @@ def _in_file(name: str) -> Space:
     if callable(found) and not isinstance(found, type):
         return BuilderSpace(name=wanted, build_network=found)
     spaces = [key for key, value in vars(_module(path)).items() if isinstance(value, Space)]
+    wrong = (
+        f"{wanted!r} in {path} is neither a space nor a function that builds a network from a "
+        "trial, an input shape and a number of classes"
+        if wanted
+        else "which one in the file is not said"
+    )
     raise SettingsError(
-        f"There is no space {name!r}: {wanted or 'nothing'!r} in {path} is neither a space nor a "
-        "function that builds a network from a trial, an input shape and a number of classes. "
-        f"Write FILE.py:NAME; spaces in it: {', '.join(spaces) or 'none'}."
+        f"There is no space {name!r}: {wrong}. Write FILE.py:NAME; spaces in it: "
+        f"{', '.join(spaces) or 'none'}."
     )
 
 
@@ -90,7 +95,7 @@ def _module(path: Path) -> ModuleType:
         return _imported(place)
     except MotemoError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script may end the process
         raise SettingsError(
             f"The file {path} cannot be run: {type(error).__name__}: {error}{_line(error, place)}."
         ) from error
@@ -114,7 +119,7 @@ def _imported(place: Path) -> ModuleType:
     return sys.modules[name]
 
 
-def _line(error: Exception, place: Path) -> str:
+def _line(error: BaseException, place: Path) -> str:
     """Say where in the file it happened."""
     line = error.lineno if isinstance(error, SyntaxError) else None
     trace = error.__traceback__

@@ -35,7 +35,7 @@ class FunctionSpace(DecisionSpace):
         build_reduced_network: Builds the network that MOTE trains; None makes it from the full
             one by the general rule.
         invalid: Says why a combination of values cannot be searched, or None if it can.
-        version: Change it whenever `build_network` changes, so that old measurements are not
+        version: Change it whenever one of the functions changes, so that old measurements are not
             taken for new ones.
 
     Raises:
@@ -50,6 +50,7 @@ class FunctionSpace(DecisionSpace):
     version: str = "1"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "genes", tuple(self.genes))  # a list is as good
         names = [gene.name for gene in self.genes]
         if not names or len(set(names)) != len(names):
             raise GenotypeError(
