@@ -285,6 +285,10 @@ def test_list_explains_a_space(run: Run) -> None:
     assert "Dong and Yang" in shown
     assert "(6 genes): none, skip_connect" in shown
     assert "M multiply-adds at 3x32x32" in shown
+    plain = json.loads(run("list", "--space", "nasbench201", "--json").out)
+    assert plain["genotypes"] == 15_625
+    assert plain["genes"][0]["name"] == "edge_0_1"
+    assert plain["networks"]["full network"]["params"] > 10_000
     assert run("list", "--space", "nasbench202").status == 2
 
 

@@ -6,7 +6,8 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -20,7 +21,7 @@ from motemo.registry import DEVICES, OBJECTIVES, SAMPLERS, SPACES, Entry
 if TYPE_CHECKING:
     from torch import nn
 
-    from motemo.space import Architecture, Choice, Gene, Space
+    from motemo.space import Architecture, Choice, Gene, Json, Space
 
 _MANY = 12
 _NAMES = 3
@@ -54,7 +55,7 @@ def list_names(
     if space is not None:
         explained = _explained(space)
         if as_json:
-            write_json(explained)
+            write_json(explained.plain())
         else:
             _print_explained(explained)
         return
@@ -78,60 +79,122 @@ def _plain(entry: Entry) -> dict[str, object]:
     return {"name": entry.name, "aliases": entry.aliases, "summary": entry.summary}
 
 
-def _explained(name: str) -> dict[str, str | list[str]]:
-    """Return what there is to say of a space, by what it is."""
+@dataclass(frozen=True)
+class _Explained:
+    """What there is to say of a space.
+
+    Attributes:
+        name: Its name.
+        summary: What it is.
+        reference: The paper, or nothing.
+        page: Its page in the documentation, or nothing.
+        genotypes: How many can be written.
+        is_bound: Whether there are at most so many.
+        example: A genotype.
+        networks: What the full network and the reduced architecture of the example have and take.
+        options: What may be set, and to what it is set.
+        genes: The decisions.
+    """
+
+    name: str
+    summary: str
+    reference: str
+    page: str
+    genotypes: int
+    is_bound: bool
+    example: str
+    networks: Mapping[str, Mapping[str, Json]]
+    options: Mapping[str, Json]
+    genes: tuple[Gene, ...]
+
+    def plain(self) -> dict[str, object]:
+        """Return it as JSON-able values."""
+        genes = [
+            {"name": g.name, "choices": g.choices, "active_if": dict(g.conditions)}
+            for g in self.genes
+        ]
+        return {**{f.name: getattr(self, f.name) for f in fields(self)}, "genes": genes}
+
+
+def _explained(name: str) -> _Explained:
+    from motemo.spaces.builder import BuilderSpace
     from motemo.spaces.by_name import is_file, settable
 
-    space = create_space(name)
-    summary = f"of {name}" if is_file(name) else SPACES.entry(name).summary
+    space, own = create_space(name), is_file(name)
     example = _example(space)
-    rows: dict[str, str | list[str]] = {"space": f"{space.name}: {summary}"}
-    rows["reference"] = _reference(space)
-    rows["page"] = "" if is_file(name) else SPACES.entry(name).page
-    rows["genotypes"] = _size(space)
-    rows["an example"] = example.genotype
-    rows["full network"] = _counted(example.build, space)
-    rows["reduced architecture"] = _counted(example.build_reduced, space)
-    options = [f"space.{name}={json.dumps(value)}" for name, value in settable(space).items()]
-    rows["options (--set)"] = ", ".join(options)
-    rows["genes"] = _genes(space.genes)
-    return {name: text for name, text in rows.items() if text}
+    return _Explained(
+        name=space.name,
+        summary=f"of {name}" if own else SPACES.entry(name).summary,
+        reference=_reference(space),
+        page="" if own else SPACES.entry(name).page,
+        genotypes=space.size,
+        is_bound=isinstance(space, BuilderSpace) and not space.is_known,
+        example=example.genotype,
+        networks={
+            "full network": _counted(example.build, space),
+            "reduced architecture": _counted(example.build_reduced, space),
+        },
+        options=settable(space),
+        genes=space.genes,
+    )
 
 
-def _print_explained(rows: Mapping[str, str | list[str]]) -> None:
+def _print_explained(space: _Explained) -> None:
+    options = [f"space.{name}={json.dumps(value)}" for name, value in space.options.items()]
+    rows: dict[str, Sequence[str]] = {
+        "space": [f"{space.name}: {space.summary}"],
+        "reference": [space.reference],
+        "page": [space.page],
+        "genotypes": [_size(space)],
+        "an example": [space.example],
+        **{name: [_figures(figures)] for name, figures in space.networks.items()},
+        "options (--set)": [", ".join(options)],
+        "genes": _genes(space.genes),
+    }
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="cyan", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, text in rows.items():
-        for number, line in enumerate([text] if isinstance(text, str) else text):
+    for name, lines in rows.items():
+        for number, line in enumerate(filter(None, lines)):
             table.add_row("" if number else name, escape(line))
     out_console.print(table)
 
 
-def _counted(build: Callable[..., nn.Module], space: Space) -> str:
-    """Say what a network has and takes."""
+def _counted(build: Callable[..., nn.Module], space: Space) -> dict[str, Json]:
+    """Return what a network has and takes, or why it cannot be counted."""
     from motemo.counting import count_operators, count_parameters
     from motemo.spaces.builder import BuilderSpace
 
     shape, classes = (3, 32, 32), 10
     if isinstance(space, BuilderSpace):
         shape, classes = space.example_shape, space.example_classes
-    at = "x".join(map(str, shape))
+    at: dict[str, Json] = {"input_shape": list(shape), "classes": classes}
     try:
         network = build(input_shape=shape, classes=classes)
-        flops = count_operators(network, shape).flops / 1e6
-        parameters = count_parameters(network) / 1e6
+        counted = {
+            "params": count_parameters(network),
+            "flops": count_operators(network, shape).flops,
+        }
     except Exception as error:  # noqa: BLE001  (a user's own network may raise anything)
-        return f"cannot be counted at {at}: {type(error).__name__}: {error}"
-    return f"{parameters:.3g} M parameters, {flops:.3g} M multiply-adds at {at}"
+        return {**at, "failure": f"{type(error).__name__}: {error}"}
+    return {**at, **counted}
 
 
-def _size(space: Space) -> str:
-    from motemo.spaces.builder import BuilderSpace
+def _figures(counted: Mapping[str, Any]) -> str:
+    at = "x".join(map(str, counted["input_shape"]))
+    if "failure" in counted:
+        return f"cannot be counted at {at}: {counted['failure']}"
+    parameters, flops = (_millions(counted[name]) for name in ("params", "flops"))
+    return f"{parameters} parameters, {flops} multiply-adds at {at}"
 
-    size = f"{space.size:,}" if space.size < 10**12 else f"{space.size:.1e}"
-    bound = isinstance(space, BuilderSpace) and not space.is_known
-    return f"at most {size}: some genes depend on others" if bound else size
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:.3g} M" if count >= 10_000 else f"{count:,}"
+
+
+def _size(space: _Explained) -> str:
+    size = f"{space.genotypes:,}" if space.genotypes < 10**12 else f"{space.genotypes:.1e}"
+    return f"at most {size}: some genes depend on others" if space.is_bound else size
 
 
 def _example(space: Space) -> Architecture:
