@@ -17,8 +17,9 @@ def latency_interval(timing: Timing, protocol: TimingProtocol) -> tuple[float, f
     Interrupted runs are left out. Times are scaled, run by run, to the speed that the reference
     network had at first on this device. The interval is that of Student's t over the medians of
     the loads, or of the runs where there is one load, and of the protocol's unseen drift; widened
-    by the square root of two, since a repetition is as uncertain as this measurement. Without a
-    reference network, drift from day to day comes on top.
+    by the square root of two, since a repetition is as uncertain as this measurement. Downwards it
+    is as wide in ratio as upwards it is in difference, and so never reaches 0. Without a reference
+    network, drift from day to day comes on top.
     """
     loads = list(_by_load(timing, steady_ms(timing, protocol)).values())
     pooled = [value for load in loads for value in load]
@@ -30,7 +31,7 @@ def latency_interval(timing: Timing, protocol: TimingProtocol) -> tuple[float, f
         below = above = _half_interval([median(load) for load in loads])
     drift = _Z95 * protocol.unseen_drift * middle
     low, high = (math.sqrt(2) * math.hypot(half, drift) for half in (below, above))
-    return middle - low, middle, middle + high
+    return middle / (1 + low / middle), middle, middle + high
 
 
 def repetition_interval(repeats: Sequence[float]) -> tuple[float, float, float]:

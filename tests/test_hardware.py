@@ -492,7 +492,8 @@ def test_the_interval_is_that_of_the_loads() -> None:
     timing = Timing(wall_ms=(1.0, 1.0, 2.0, 2.0), load=(0, 0, 1, 1))
     outcome = latency_of(timing, unseen_drift=0.0)
     half = 12.7062 * np.std([1, 2], ddof=1)
-    assert (outcome.low, outcome.value) == pytest.approx((1.5 - half, 1.5), rel=1e-4)
+    assert (outcome.low, outcome.value) == pytest.approx((1.5 / (1 + half / 1.5), 1.5), rel=1e-4)
+    assert outcome.high == pytest.approx(1.5 + half, rel=1e-4)
     assert outcome.high == pytest.approx(1.5 + half, rel=1e-4)
 
 
