@@ -494,7 +494,6 @@ def test_the_interval_is_that_of_the_loads() -> None:
     half = 12.7062 * np.std([1, 2], ddof=1)
     assert (outcome.low, outcome.value) == pytest.approx((1.5 / (1 + half / 1.5), 1.5), rel=1e-4)
     assert outcome.high == pytest.approx(1.5 + half, rel=1e-4)
-    assert outcome.high == pytest.approx(1.5 + half, rel=1e-4)
 
 
 def test_the_interval_covers_a_repetition_as_often_as_it_says() -> None:
