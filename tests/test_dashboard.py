@@ -355,7 +355,8 @@ def test_follows_a_search_that_writes(tmp_path: Path, kind: str) -> None:
     end = "study.db" if kind == "sqlite" else "study.log"
     url = f"{kind}:///{tmp_path}/{end}" if kind == "sqlite" else f"journal://{tmp_path}/{end}"
     fronts: list[motemo.Front] = []
-    search = threading.Thread(target=lambda: fronts.append(_search(url, 8, seconds=0.15)))
+    # longer than twice the time between two readings
+    search = threading.Thread(target=lambda: fronts.append(_search(url, 8, seconds=0.6)))
     search.start()
     while search.is_alive() and not (tmp_path / end).exists():
         time.sleep(0.01)
