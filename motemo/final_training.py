@@ -25,6 +25,7 @@ from motemo.front import Axis, Front, Member
 from motemo.objectives.accuracy import Accuracy
 from motemo.objectives.full_training_crew import KeptAccuracy, Report, say_nothing
 from motemo.objectives.full_training_folder import Place
+from motemo.records import differences
 from motemo.rescoring import best_trials, rescore
 from motemo.space import Json
 
@@ -129,24 +130,13 @@ def _claim(folder: Path, settings: Mapping[str, Json]) -> None:
     if not is_marked(marker):
         write_atomically(marker, json.dumps(given, indent=1) + "\n")
         return
-    differences = list(_differences(read_object(marker), given))
-    if differences:
+    found = list(differences(read_object(marker), given))
+    if found:
         raise SettingsError(
             f"The finalists in {folder} are of another space, or trained by other settings:\n  "
-            + "\n  ".join(differences)
+            + "\n  ".join(found)
             + "\nTrain by the same settings, or give these finalists another name (--name)."
         )
-
-
-def _differences(
-    stored: Mapping[str, Json], given: Mapping[str, Json], path: str = ""
-) -> Iterator[str]:
-    for name in sorted(stored.keys() | given.keys()):
-        old, new = stored.get(name), given.get(name)
-        if isinstance(old, dict) and isinstance(new, dict):
-            yield from _differences(old, new, f"{path}{name}.")
-        elif old != new:
-            yield f"{path}{name}: stored {json.dumps(old)}, given {json.dumps(new)}"
 
 
 def _places(front: Front, trials: Sequence[int], folder: Path) -> dict[str, Place]:

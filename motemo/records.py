@@ -181,18 +181,19 @@ def check_settings(study: optuna.Study, settings: Mapping[str, Json]) -> None:
     Raises:
         SettingsError: They are others; the message names each.
     """
-    differences = list(_differences(read_settings(study) or settings, settings))
-    if differences:
+    found = list(differences(read_settings(study) or settings, settings))
+    if found:
         raise SettingsError(
             f"The study {study.study_name!r} was made with other settings:\n  "
-            + "\n  ".join(differences)
+            + "\n  ".join(found)
             + "\nUse the same settings to continue it, or another storage or --out folder."
         )
 
 
-def _differences(
+def differences(
     stored: Mapping[str, Json], given: Mapping[str, Json], path: str = ""
 ) -> Iterator[str]:
+    """Yield a line for each setting that differs, by its place; versions may."""
     for name in sorted(stored.keys() | given.keys()):
         old, new, place = stored.get(name), given.get(name), f"{path}{name}"
         if old == new or (not path and name in _UNCOMPARED):
@@ -203,7 +204,7 @@ def _differences(
                 continue
             old, new = _by_name(old), _by_name(new)
         if isinstance(old, dict) and isinstance(new, dict):
-            yield from _differences(old, new, f"{place}.")
+            yield from differences(old, new, f"{place}.")
         else:
             yield f"{place}: stored {json.dumps(old)}, given {json.dumps(new)}"
 
@@ -446,7 +447,7 @@ def check_space(space: Space, settings: Mapping[str, Json]) -> Space:
     if isinstance(stored, dict) and stored != given:
         raise SettingsError(
             "The study was made with another space than the given one:\n  "
-            + "\n  ".join(_differences(stored, given, "space."))
+            + "\n  ".join(differences(stored, given, "space."))
             + "\nGive the space as it was."
         )
     return space
