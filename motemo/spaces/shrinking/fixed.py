@@ -7,15 +7,14 @@ blocks is as good as one with full cells.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Hashable, Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
 from torch import nn
 
 from motemo.space import Shape
-from motemo.spaces.shrinking.repeats import BATCH, signature
+from motemo.spaces.shrinking.repeats import BATCH, shapes_of_called_once, signature
 
 _LEAST_LAYERS = 2
 
@@ -69,26 +68,12 @@ def _shapes(
     network: nn.Module, paths: Iterable[str], input_shape: Shape
 ) -> Mapping[str, tuple[torch.Size, torch.Size]]:
     """Return the shapes before and after each block that an adapter can take the place of."""
-    copied = copy.deepcopy(network).to("meta").eval()
-    calls: dict[str, list[tuple[torch.Size, torch.Size] | None]] = {path: [] for path in paths}
-
-    def note(path: str) -> None:
-        def hook(_module: nn.Module, inputs: Any, named: Any, output: Any) -> None:  # noqa: ANN401
-            plain = len(inputs) == 1 and not named and isinstance(output, torch.Tensor)
-            stem = plain and inputs[0].shape == (BATCH, *input_shape)
-            fits = plain and not stem and _can_adapt(inputs[0].shape, output.shape)
-            calls[path].append((inputs[0].shape, output.shape) if fits else None)
-
-        copied.get_submodule(path).register_forward_hook(hook, with_kwargs=True)
-
-    for path in calls:
-        note(path)
-    try:
-        with torch.device("meta"), torch.no_grad():
-            copied(torch.empty(BATCH, *input_shape))
-    except Exception:  # noqa: BLE001  (a user's own network may raise anything)
-        return {}
-    return {path: seen[0] for path, seen in calls.items() if len(seen) == 1 and seen[0]}
+    stem = (BATCH, *input_shape)
+    return {
+        path: (before, after)
+        for path, (before, after) in shapes_of_called_once(network, paths, input_shape).items()
+        if before != stem and _can_adapt(before, after)
+    }
 
 
 def _can_adapt(before: torch.Size, after: torch.Size) -> bool:

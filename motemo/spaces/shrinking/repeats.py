@@ -59,13 +59,24 @@ def dispensable(network: nn.Module, paths: Iterable[str], input_shape: Shape) ->
     Each must be called once. None is dispensable if the network cannot be run on tensors without
     numbers.
     """
+    shapes = shapes_of_called_once(network, paths, input_shape)
+    return {path for path, (before, after) in shapes.items() if before == after}
+
+
+def shapes_of_called_once(
+    network: nn.Module, paths: Iterable[str], input_shape: Shape
+) -> dict[str, tuple[torch.Size, torch.Size]]:
+    """Return the shapes before and after those modules that are called once, from tensor to tensor.
+
+    There is none if the network cannot be run on tensors without numbers.
+    """
     copied = copy.deepcopy(network).to("meta").eval()
-    calls: dict[str, list[bool]] = {path: [] for path in paths}
+    calls: dict[str, list[tuple[torch.Size, torch.Size] | None]] = {path: [] for path in paths}
 
     def note(path: str) -> None:
         def hook(_module: nn.Module, inputs: Any, named: Any, output: Any) -> None:  # noqa: ANN401
             plain = len(inputs) == 1 and not named and isinstance(output, torch.Tensor)
-            calls[path].append(plain and inputs[0].shape == output.shape)
+            calls[path].append((inputs[0].shape, output.shape) if plain else None)
 
         copied.get_submodule(path).register_forward_hook(hook, with_kwargs=True)
 
@@ -75,8 +86,8 @@ def dispensable(network: nn.Module, paths: Iterable[str], input_shape: Shape) ->
         with torch.device("meta"), torch.no_grad():
             copied(torch.empty(BATCH, *input_shape))
     except Exception:  # noqa: BLE001  (a user's own network may raise anything)
-        return set()
-    return {path for path, kept in calls.items() if kept == [True]}
+        return {}
+    return {path: seen[0] for path, seen in calls.items() if len(seen) == 1 and seen[0]}
 
 
 def without(network: nn.Module, paths: Iterable[str]) -> nn.Module:
