@@ -78,10 +78,14 @@ class Space(ABC):
     Attributes:
         name: Registered name of the space.
         genes: The decisions, in a fixed order.
+        estimate: Registered name of the estimate of accuracy that `motemo search` takes if it is
+            told nothing else: `mote` where cells are searched. NASWOT is the one to know nothing
+            by: of all that were tried, it ranks every space above chance (docs/estimates.md).
     """
 
     name: str
     genes: tuple[Gene, ...]
+    estimate: str = "naswot"
 
     @abstractmethod
     def write(self, values: Mapping[str, Choice]) -> str:

@@ -114,7 +114,9 @@ def has_field(value: Any, path: Sequence[str]) -> bool:
 
 @pytest.mark.parametrize("name", names(SPACES))
 def test_space(name: str) -> None:
-    check_space(SPACES.create(name))
+    space = SPACES.create(name)
+    check_space(space)
+    assert space.estimate in names(OBJECTIVES)
 
 
 @pytest.mark.parametrize("name", names(OBJECTIVES))

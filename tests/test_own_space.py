@@ -528,6 +528,20 @@ def test_search_front_and_workers_in_a_file(run: Run, folder: Path) -> None:
     assert "all 6 architectures of the space have been tried" in more.err
 
 
+@pytest.mark.parametrize(("name", "estimate"), [("SPACE", "naswot"), ("NORM", "l2_norm")])
+def test_the_space_names_the_estimate_of_a_search(
+    run: Run, folder: Path, name: str, estimate: str
+) -> None:
+    with (folder / "mine.py").open("a") as file:
+        file.write('NORM = motemo.BuilderSpace(name="n", build_network=build, estimate="l2_norm")')
+    space = ("--space", f"mine.py:{name}")
+    assert json.loads(run("list", *space, "--json").out)["estimate"] == estimate
+    searched = run("search", *space, "--sampler", "random", "--trials", "1", "--json")
+    assert searched.status == 0, searched.err
+    axes = [axis["name"] for axis in json.loads(searched.out)["axes"]]
+    assert axes == [estimate, "params", "flops", "latency_ms"]
+
+
 def test_workers_run_the_file_that_they_are_given(run: Run, folder: Path) -> None:
     shared = ("--workers", "2", "--out", "shared", "--trials", "3")
     searched = run(*SEARCH, "--space", "mine.py:SPACE", *shared)

@@ -90,6 +90,7 @@ class _Explained:
         page: Its page in the documentation, or nothing.
         genotypes: How many can be written.
         is_bound: Whether there are at most so many.
+        estimate: The estimate of accuracy that a search takes if it is told nothing else.
         example: A genotype.
         networks: What the full network and the reduced architecture of the example have and take.
         options: What may be set, and to what it is set.
@@ -102,6 +103,7 @@ class _Explained:
     page: str
     genotypes: int
     is_bound: bool
+    estimate: str
     example: str
     networks: Mapping[str, Mapping[str, Json]]
     options: Mapping[str, Json]
@@ -129,6 +131,7 @@ def _explained(name: str) -> _Explained:
         page="" if own else SPACES.entry(name).page,
         genotypes=space.size,
         is_bound=isinstance(space, BuilderSpace) and not space.is_known,
+        estimate=space.estimate,
         example=example.genotype,
         networks={
             "full network": _counted(example.build, space),
@@ -146,6 +149,7 @@ def _print_explained(space: _Explained) -> None:
         "reference": [space.reference],
         "page": [space.page],
         "genotypes": [_size(space)],
+        "default estimate": [space.estimate],
         "an example": [space.example],
         **{name: [_figures(figures)] for name, figures in space.networks.items()},
         "options (--set)": [", ".join(options)],

@@ -21,10 +21,14 @@ if TYPE_CHECKING:
     from motemo.plan import Plan
     from motemo.space import Json, Space
 
+COSTS = ("params", "flops", "latency_ms")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """Names and options, as given on the command line.
+
+    No objectives are those of the space: its estimate of accuracy, and `COSTS`.
 
     Stored with the study, so that workers on other machines can build the same from it.
     """
@@ -59,7 +63,7 @@ class Request:
             self.data, self.data_classes, self.images_per_class, self.image_size, self.seed
         )
         objectives = create_objectives(
-            self.objectives,
+            self.objectives or (space.estimate, *COSTS),
             self.options,
             data=images,
             device=create_device(self.device, self.threads, data=images),

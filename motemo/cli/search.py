@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from motemo.run_folder import RunFolder
 
 DEFAULT_OUT = Path("runs/search")
-DEFAULT_OBJECTIVES = ("mote", "params", "flops", "latency_ms")
 
 
 def search(
@@ -110,6 +109,9 @@ def search(
 ) -> None:
     """Search a space for its Pareto front.
 
+    Without --objective: the estimate of accuracy that suits the space ('motemo list --space NAME'
+    says which), params, flops and latency_ms.
+
     Run it again with the same settings to continue where it stopped; raise --trials to go on.
     The front is printed and written to OUT: front.csv, front.json, front.html, front.png and
     untrained ONNX models. If latency was predicted, the members are measured first.
@@ -136,7 +138,7 @@ def search(
         data_classes=data_classes,
         images_per_class=images_per_class,
         image_size=image_size,
-        objectives=tuple(objective or DEFAULT_OBJECTIVES),
+        objectives=tuple(objective or ()),
         options=tuple(option or ()),
         constraints=tuple(constraint or ()),
         device=device,

@@ -54,6 +54,8 @@ class BuilderSpace(DecisionSpace):
         version: Change it whenever one of the builders changes in what its layers do or how they
             are connected, so that old measurements are not taken for new ones. Other layers,
             strides or weights are noticed.
+        estimate: Registered name of the estimate of accuracy that `motemo search` takes if it is
+            told nothing else.
         example_shape: Shape of the image that the decisions are asked for with.
         example_classes: Number of classes that they are asked for with.
         genes: Everything that it asks for anywhere.
@@ -69,6 +71,7 @@ class BuilderSpace(DecisionSpace):
     build_reduced_network: Builder | None = field(default=None, repr=False)
     choose: Callable[[Any], Any] | None = field(default=None, repr=False)
     version: str = "1"
+    estimate: str = DecisionSpace.estimate
     example_shape: Shape = (3, 32, 32)
     example_classes: int = 10
     genes: tuple[Gene, ...] = field(init=False, repr=False)

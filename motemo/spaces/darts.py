@@ -75,6 +75,7 @@ class Darts(Space):
         SettingsError: An option has no such value.
     """
 
+    estimate = "mote"
     name: str = "darts"
     operations: str = "darts"
     channels: int = 36

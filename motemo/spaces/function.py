@@ -37,6 +37,8 @@ class FunctionSpace(DecisionSpace):
         invalid: Says why a combination of values cannot be searched, or None if it can.
         version: Change it whenever one of the functions changes, so that old measurements are not
             taken for new ones.
+        estimate: Registered name of the estimate of accuracy that `motemo search` takes if it is
+            told nothing else.
 
     Raises:
         GenotypeError: Genes have one name, or one depends on what is not decided before it.
@@ -48,6 +50,7 @@ class FunctionSpace(DecisionSpace):
     build_reduced_network: BuildNetwork | None = field(default=None, repr=False)
     invalid: Callable[[Mapping[str, Choice]], str | None] | None = field(default=None, repr=False)
     version: str = "1"
+    estimate: str = DecisionSpace.estimate
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "genes", tuple(self.genes))  # a list is as good

@@ -61,6 +61,7 @@ class NasBench101(Space):
         SettingsError: There is not at least one channel or cell.
     """
 
+    estimate = "mote"
     name: str = "nasbench101"
     channels: int = 128
     cells: int = 3

@@ -58,6 +58,7 @@ class NasBench201(Space):
         genes: Six edges, in the order of `EDGES`.
     """
 
+    estimate = "mote"
     name: str = "nasbench201"
     channels: int = 16
     cells: int = 5

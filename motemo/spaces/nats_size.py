@@ -48,6 +48,7 @@ class NatsSize(Space):
         SettingsError: A multiplier gives two widths the same number of channels.
     """
 
+    estimate = "mote"
     name: str = "nats_size"
     width: float = 1.0
     reduced_width: float = 0.375

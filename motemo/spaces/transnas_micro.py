@@ -59,6 +59,7 @@ class TransNasMicro(Space):
         SettingsError: The stem has no such stride.
     """
 
+    estimate = "mote"
     name: str = "transnas_micro"
     stem_stride: int = 4
     genes: tuple[Gene, ...] = field(default=_GENES, init=False, repr=False)
