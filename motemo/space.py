@@ -79,13 +79,14 @@ class Space(ABC):
         name: Registered name of the space.
         genes: The decisions, in a fixed order.
         estimate: Registered name of the estimate of accuracy that `motemo search` takes if it is
-            told nothing else: `mote` where cells are searched. NASWOT is the one to know nothing
-            by: of all that were tried, it ranks every space above chance (docs/estimates.md).
+            told nothing else: `mote` where cells are searched. SynFlow is the one to begin with
+            on an unknown space: of all that were tried, its worst rank correlation is the best
+            (docs/estimates.md).
     """
 
     name: str
     genes: tuple[Gene, ...]
-    estimate: str = "naswot"
+    estimate: str = "synflow"
 
     @abstractmethod
     def write(self, values: Mapping[str, Choice]) -> str:

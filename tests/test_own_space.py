@@ -528,7 +528,7 @@ def test_search_front_and_workers_in_a_file(run: Run, folder: Path) -> None:
     assert "all 6 architectures of the space have been tried" in more.err
 
 
-@pytest.mark.parametrize(("name", "estimate"), [("SPACE", "naswot"), ("NORM", "l2_norm")])
+@pytest.mark.parametrize(("name", "estimate"), [("SPACE", "synflow"), ("NORM", "l2_norm")])
 def test_the_space_names_the_estimate_of_a_search(
     run: Run, folder: Path, name: str, estimate: str
 ) -> None:
