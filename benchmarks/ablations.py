@@ -5,8 +5,8 @@
 
 Every study is one `motemo.correlate` in a folder of its own below `--out`: the same command goes
 on where it stopped, and more cells reuse what is there. It prints, and with `--results` stores,
-Kendall's tau of each variant with every truth, its 95 % interval over cells, the paired difference
-to the variant that the study starts from, and the seconds of a cell.
+Kendall's tau of each variant with every truth, its 95 % interval over networks, the paired
+difference to the variant that the study starts from, and the seconds of a cell.
 
 Studies:
 

@@ -93,9 +93,9 @@ def combinations(scores: Scores, parts: list[str], size: int, draws: int) -> dic
 
 
 def judge(
-    label: str, values: Floats, truth: str, true: Floats, owner: np.ndarray
+    label: str, values: Floats, truth: str, true: Floats, owner: np.ndarray, bootstrap: Bootstrap
 ) -> dict[str, object]:
-    interval = Bootstrap.of(len(true), seed=0).tau(values, true)
+    interval = bootstrap.tau(values, true)
     return {
         "estimate": label,
         "truth": truth,
@@ -188,6 +188,7 @@ def main() -> None:
 
     scores = read(arguments.folder, arguments.lower.split(","))
     owner = deciles(scores.estimates["flops"])
+    bootstrap = Bootstrap.of([cell.key for cell in scores.cells], seed=0)
     shown = dict(scores.estimates)
     for text in arguments.combine:
         parts = text.split(",")
@@ -195,7 +196,7 @@ def main() -> None:
     rows = []
     for truth, true in scores.truths.items():
         for label, values in shown.items():
-            rows.append(judge(label, values, truth, true, owner))
+            rows.append(judge(label, values, truth, true, owner, bootstrap))
             show(rows[-1])
     labels = [int(count) for count in arguments.labels.split(",") if count]
     for row in predictors(scores, labels, arguments.draws, owner) if labels else ():

@@ -6,8 +6,8 @@
 The default MOTE trains, on the same cells: the reduced architecture that was made by hand, those of
 the general rule, by tracing and by the knobs of the space, and the full network. `--budgets` trains
 the traced one of other costs as well. It prints, and with `--results` stores, Kendall's tau with a
-95 % interval over cells, the paired difference to the one made by hand, the median multiply-adds of
-one image, and the CPU seconds of a cell. A second call with another space adds to `--results`.
+95 % interval over networks, the paired difference to the one made by hand, the median multiply-adds
+of one image, and the CPU seconds of a cell. A second call with another space adds to `--results`.
 
 Kept in `--out`: the same command goes on where it stopped.
 """

@@ -112,7 +112,8 @@ def _agreement(pairs: Sequence[tuple[float, float]]) -> Agreement:
     estimate, truth = np.array(pairs, dtype=np.float64).reshape(-1, 2).T
     low = high = math.nan
     if len(pairs) >= LEAST_FOR_INTERVAL:
-        interval = Bootstrap.of(len(pairs), seed=0).tau(estimate, truth)
+        each = [str(number) for number in range(len(pairs))]  # finalists are different networks
+        interval = Bootstrap.of(each, seed=0).tau(estimate, truth)
         low, high = interval.low, interval.high
     tau, rho = kendall_tau(estimate, truth), spearman_rho(estimate, truth)
     return Agreement(n=len(pairs), tau=tau, tau_low=low, tau_high=high, rho=rho)

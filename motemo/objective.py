@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from motemo.errors import DeviceError, UsageError
-from motemo.space import Architecture, Json
+from motemo.space import Architecture, Json, Space
 
 
 class Direction(StrEnum):
@@ -128,6 +128,12 @@ class Objective(ABC):
 
         An architecture is evaluated as written. What goes wrong with one architecture is its
         `Failure` and does not touch the others.
+        """
+
+    def prepare(self, space: Space) -> None:  # noqa: B027  (most have nothing to prepare)
+        """Do what comes once for a space in a process, such as a calibration, if there is any.
+
+        `evaluate` does it by itself when it is needed; who measures its time does it before.
         """
 
     @abstractmethod

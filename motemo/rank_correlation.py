@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -64,29 +65,39 @@ def resamples_for(n: int) -> int:
 class Bootstrap:
     """Resamples of n cells with replacement, the same for whatever is asked of them.
 
+    Cells that compute the same tell little that one of them does not. So networks are drawn, each
+    with all its cells; of cells drawn one by one, a table that repeats networks would seem to know
+    more than it does.
+
     Tau-b of a resample needs no new sample: with `w` how often each cell was drawn and `S` the
     matrix of concordance signs of all pairs, concordant minus discordant pairs are `w' S w / 2`,
     and pairs not tied in x the same with the squared signs of x. That is a matrix product for all
     resamples at once.
 
-    Reference: Efron and Tibshirani, *An Introduction to the Bootstrap*, 1993 (percentile method).
+    References: Efron and Tibshirani, *An Introduction to the Bootstrap*, 1993 (percentile method);
+    Davison and Hinkley, *Bootstrap Methods and their Application*, 1997, 3.8 (clusters).
 
     Attributes:
         n: Number of cells.
+        networks: Number of networks that they compute.
         weights: `(resamples, n)`: how often each cell is in each resample.
     """
 
     n: int
+    networks: int
     weights: NDArray[np.float32]
     _untied: dict[bytes, Floats] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def of(cls, n: int, *, seed: int) -> Bootstrap:
-        """Draw the resamples; they depend on `n` and `seed` alone."""
-        rng = np.random.default_rng(derive_seed("bootstrap", seed, n))
-        count = resamples_for(n)
-        drawn = rng.multinomial(n, np.full(n, 1 / n), size=count) if n else np.zeros((count, 0))
-        return cls(n, drawn.astype(np.float32))
+    def of(cls, keys: Sequence[str], *, seed: int) -> Bootstrap:
+        """Draw the resamples of cells; those of one network have one key."""
+        n = len(keys)
+        owners = np.unique(np.array(keys, dtype=object), return_inverse=True)[1]
+        networks = len(set(keys))
+        rng = np.random.default_rng(derive_seed("bootstrap", seed, networks))
+        shares = np.full(max(networks, 1), 1 / max(networks, 1))
+        drawn = rng.multinomial(networks, shares, size=resamples_for(n))
+        return cls(n, networks, drawn.astype(np.float32)[:, owners])
 
     @property
     def resamples(self) -> int:
@@ -128,7 +139,7 @@ class Bootstrap:
 
     def _interval(self, values: Floats) -> Interval:
         values = values[np.isfinite(values)]  # a resample may be constant; tau is undefined there
-        if self.n < _LEAST_FOR_INTERVAL or not len(values):
+        if self.networks < _LEAST_FOR_INTERVAL or not len(values):
             return Interval(math.nan, math.nan)
         tail = (1 - CONFIDENCE) / 2
         low, high = np.quantile(values, (tail, 1 - tail))

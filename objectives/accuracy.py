@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from motemo.data.dataset import ImageData
+from motemo.data.dataset import ImageData, require_images
 from motemo.errors import SettingsError
 from motemo.finalist import EpochResult
 from motemo.objective import (
@@ -63,6 +63,7 @@ class Accuracy(Watchable):
     stage: Stage = field(default=Stage.TRAIN, init=False)
 
     def __post_init__(self) -> None:
+        require_images(self.data, self.name)
         if not 0 < self.val_share < 1:
             raise SettingsError(
                 f"accuracy needs a val_share above 0 and below 1; got {self.val_share}. 0.1 holds "

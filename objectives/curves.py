@@ -15,6 +15,7 @@ from abc import abstractmethod
 from dataclasses import dataclass, field
 from functools import reduce
 
+from motemo.data.examples import Examples
 from motemo.errors import EvaluationError, SettingsError
 from motemo.objective import Measurement, Outcome
 from motemo.objectives.terms import landscape_term, speed_term
@@ -76,9 +77,12 @@ class TseE(_Curve):
 class TseEma(_Curve):
     """`tse_ema`: minus the exponential moving average of the losses.
 
+    Deviates from the paper, which sums the mean losses of all epochs, each with 0.999 to the power
+    of the epochs after it: this is an average, begins with the first loss, and forgets much
+    faster, since there are few epochs.
+
     Attributes:
-        decay: Weight of what came before, in each step of one epoch; the paper's is 0.999 a step
-            of one batch.
+        decay: Weight of what came before, in each epoch.
     """
 
     name: str = field(default="tse_ema", init=False)
@@ -155,6 +159,12 @@ class EarlyAccuracy(_Curve):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if isinstance(self.data, Examples) and not self.data.has_classes:
+            raise SettingsError(
+                "early_accuracy needs a class for each example: targets (N,) of whole numbers; "
+                f"{self.data.name!r} has {tuple(self.data.targets.shape)} of "
+                f"{self.data.targets.dtype}. Take another estimate, such as landscape."
+            )
         if not 0 < self.share < 1:
             raise SettingsError(f"early_accuracy needs a share in (0, 1); got {self.share}.")
         held_out = round(self.share * len(self.data))

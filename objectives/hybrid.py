@@ -186,6 +186,12 @@ class Hybrid(Objective):
             "reference": reference,
         }
 
+    def prepare(self, space: Space) -> None:
+        """Score the reference, or read it; prepare the parts."""
+        for part in self.parts:
+            part.prepare(space)
+        _reference(self, space)
+
     def evaluate(self, architectures: Sequence[Architecture]) -> list[Outcome]:
         """Score each architecture by all parts and combine their positions."""
         outcomes = score_parts(self.parts, architectures)

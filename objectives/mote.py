@@ -141,6 +141,13 @@ class Mote(TraceEstimate):
             **measured,
         }
 
+    def prepare(self, space: Space) -> None:
+        """Calibrate the space, and time the cell that stands for published seconds."""
+        if self.terms == "both" and self.calibration is None:
+            _space_calibration(self, space)
+        if self.speed_cost == "seconds":
+            _yardstick_seconds(self)
+
     def judge(self, architecture: Architecture, training: Training) -> Outcome:
         """Combine the terms of the trace."""
         terms = self.terms_of(architecture, training.trace)

@@ -61,13 +61,15 @@ class Scale:
         """Return the positions of values in (0, 1); NaN stays NaN."""
         low, high, below, above = self._ends()
         inside = np.interp(values, self.values, self.places)
-        under = np.maximum(low - values, 0) / below
-        over = np.maximum(values - high, 0) / above
-        return np.where(
+        with np.errstate(over="ignore"):  # infinitely far is at the end, below
+            under = np.maximum(low - values, 0) / below
+            over = np.maximum(values - high, 0) / above
+        positions = np.where(
             values < low,
             self.places[0] / (1 + under),
             np.where(values > high, 1 - (1 - self.places[-1]) / (1 + over), inside),
         )
+        return np.clip(positions, np.finfo(np.float64).tiny, 1 - np.finfo(np.float64).epsneg)
 
     def turned(self) -> Scale:
         """Return the scale of the negated values."""

@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias
 import torch
 from torch import nn
 
-from motemo.data.dataset import ImageData
+from motemo.data.dataset import ImageData, require_images
 from motemo.errors import EvaluationError, SettingsError
 from motemo.objective import (
     Direction,
@@ -75,6 +75,7 @@ class Proxy(Objective):
     stage: Stage = field(default=Stage.PROXY, init=False)
 
     def __post_init__(self) -> None:
+        require_images(self.data, self.name)
         if self.network not in ("full", "reduced"):
             raise SettingsError(
                 f"Unknown network {self.network!r} for {self.name}. Allowed: 'full', 'reduced'."

@@ -256,7 +256,13 @@ class Trainer:
         right = torch.zeros((), dtype=torch.int64, device=self.device)
         n = len(self.rows_held_out)
         for rows in self.rows_held_out.tensor_split(math.ceil(n / self.recipe.batch_size)):
-            named = self._outputs(self.examples.inputs[rows]).argmax(dim=1)
+            outputs = self._outputs(self.examples.inputs[rows])
+            if outputs.dim() != 2:
+                raise EvaluationError(
+                    "accuracy needs an output (N, classes) of the network; its shape is "
+                    f"{tuple(outputs.shape)}"
+                )
+            named = outputs.argmax(dim=1)
             right += (named == self.examples.targets[rows]).sum()
         self.network.train()
         return right.item() / n

@@ -121,6 +121,11 @@ def _run(table: Path, out: Path, **changes: Any) -> motemo.correlation.report.Co
 # Statistics
 
 
+def different(n: int) -> list[str]:
+    """Return the keys of n different networks."""
+    return [str(number) for number in range(n)]
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_correlations_are_scipys(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -133,7 +138,7 @@ def test_a_constant_correlates_with_nothing_and_says_so() -> None:
     x, y = np.ones(50), np.arange(50.0)
     assert math.isnan(kendall_tau(x, y))
     assert math.isnan(spearman_rho(x, y))
-    interval = Bootstrap.of(50, seed=0).tau(x, y)
+    interval = Bootstrap.of(different(50), seed=0).tau(x, y)
     assert math.isnan(interval.low)
     assert math.isnan(interval.high)
 
@@ -143,7 +148,7 @@ def test_the_bootstrap_is_that_of_resampled_cells() -> None:
     n = 30
     x, z, y = rng.integers(0, 9, n).astype(float), rng.normal(size=n), rng.normal(size=n)
     x += 3 * y
-    bootstrap = Bootstrap.of(n, seed=5)
+    bootstrap = Bootstrap.of(different(n), seed=5)
     assert bootstrap.resamples == RESAMPLES
     drawn = [np.repeat(np.arange(n), w.astype(int)) for w in bootstrap.weights]
     taus = [kendalltau(x[rows], y[rows]).statistic for rows in drawn]
@@ -154,6 +159,19 @@ def test_the_bootstrap_is_that_of_resampled_cells() -> None:
     expected = np.quantile(np.subtract(taus, others), (0.025, 0.975))
     assert [paired.low, paired.high] == pytest.approx(expected)
     assert bootstrap.difference(x, x, y) == type(interval)(0.0, 0.0)
+
+
+def test_cells_of_one_network_are_drawn_together() -> None:
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(2, 20))
+    x += y
+    once = Bootstrap.of(different(20), seed=3).tau(x, y)
+    twice = Bootstrap.of(different(20) * 2, seed=3)
+    assert twice.networks == 20
+    interval = twice.tau(np.tile(x, 2), np.tile(y, 2))  # a table written twice knows no more
+    assert [interval.low, interval.high] == pytest.approx([once.low, once.high], abs=1e-6)
+    independent = Bootstrap.of(different(40), seed=3).tau(np.tile(x, 2), np.tile(y, 2))
+    assert independent.high - independent.low < 0.8 * (interval.high - interval.low)
 
 
 def test_fewer_resamples_for_many_cells() -> None:

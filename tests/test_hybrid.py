@@ -193,6 +193,13 @@ def test_a_minimised_part_far_beyond_the_reference_stays_finite() -> None:
     assert good > bad > worst > -math.inf
 
 
+def test_positions_infinitely_far_away_have_a_logarithm() -> None:
+    scale = Scale.of([1.0, 1.0 + 1e-7, 1.0 + 2e-7])
+    places = scale.position(np.array([-1e308, 1e308]))
+    assert 0 < places[0] < places[1] < 1
+    assert np.isfinite(np.log(places)).all()
+
+
 def test_a_reference_that_cannot_be_written_is_not_scored(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     x = replace(X, calls=Counter())

@@ -258,6 +258,16 @@ def test_cells_that_compute_the_same_are_never_predicted_from_each_other() -> No
     assert 40 <= row.n <= 80
 
 
+def test_draws_of_labels_that_are_all_equal_are_left_out() -> None:
+    x, _ = pool(30)
+    cells = Cells(x, [str(i) for i in range(30)], np.full(30, -1))
+    rare = np.where(np.arange(30) < 3, 1.0, 0.0)
+    row = learn(cells, rare, truth="rare", labels=6, seed=0, draws=10, predictor=Process())
+    assert -1 <= row.tau_low <= row.tau <= row.tau_high <= 1
+    never = learn(cells, np.zeros(30), truth="never", labels=6, seed=0, predictor=Process())
+    assert np.isnan([never.tau, never.tau_low, never.tau_high]).all()
+
+
 def test_more_labels_rank_better() -> None:
     x, y = pool(300)
     cells = Cells(x, [str(i) for i in range(300)], np.repeat(np.arange(10), 30))
@@ -300,16 +310,25 @@ def test_predictors_do_not_see_what_they_are_to_predict(tmp_path: Path) -> None:
     table = tmp_path / "cells.csv"
     lines = [f"'{space.write({'name': n})}',{luck[n]}" for n in range(60)]
     table.write_text("arch,luck\n" + "\n".join(lines).replace('"', '""').replace("'", '"'))
+    looked_up = motemo.TableLookup.read(
+        table, column="luck", space=space, direction=motemo.Direction.MAXIMIZE
+    )
     found = motemo.correlate(
         space,
         table,
         truths=["luck"],
-        estimates=["truth=column:luck", "both=rank(truth,flops)", motemo.Flops()],
+        estimates={
+            "truth": "column:luck",
+            "both": "rank(truth,flops)",
+            "flops": motemo.Flops(),
+            "looked_up": looked_up,
+            "hybrid": motemo.Hybrid(parts=(looked_up, motemo.Flops())),
+        },
         out=tmp_path / "out",
         labels=[30],
         draws=4,
     )
-    assert found.row("truth", "luck").tau == 1
+    assert found.row("truth", "luck").tau == found.row("looked_up", "luck").tau == 1
     assert not abs(found.row("predictor(30)", "luck").tau) > 0.4
 
 

@@ -389,7 +389,7 @@ def test_random_images_may_miss_a_class() -> None:
 @pytest.mark.parametrize("method", ["k-centre", "facility"])
 def test_core_sets_of_classes_of_unequal_size(method: Method) -> None:
     reduced = reduce_data(noisy((20, 3, 10)), method=method, classes=2)
-    assert np.bincount(reduced.data.labels).tolist() == [7, 3, 7]
+    assert np.bincount(reduced.data.labels).tolist() == [10, 3, 9]  # 22 of 33: two classes' worth
 
 
 def test_k_centre_finds_the_odd_image(mean_colour: OnnxEncoder) -> None:

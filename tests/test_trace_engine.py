@@ -24,6 +24,7 @@ from motemo.objectives.mote import Mote
 from motemo.objectives.recipe import Recipe
 from motemo.objectives.trace import Trace, record_trace
 from motemo.objectives.training import TraceEstimate
+from motemo.registry import OBJECTIVES
 from motemo.space import Choice, Gene, Shape
 from motemo.spaces.function import FunctionSpace
 from motemo.spaces.nasbench201 import NasBench201
@@ -434,3 +435,37 @@ def test_a_loss_below_zero_fails_with_the_reason() -> None:
         (outcome,) = estimate.evaluate([_space(build).architecture('{"width":1}')])
         assert isinstance(outcome, Failure)
         assert "a loss is -" in outcome.reason
+
+
+@pytest.mark.parametrize(
+    "targets", [torch.zeros(16, 8, 8, dtype=torch.int64), torch.zeros(16, 1), torch.zeros(16)]
+)
+def test_accuracy_needs_one_class_for_each_example(targets: torch.Tensor) -> None:
+    examples = Examples(
+        name="maps", inputs=torch.zeros(16, 3), targets=targets, loss=nn.MSELoss(), outputs=2
+    )
+    with pytest.raises(SettingsError, match=r"early_accuracy needs a class for each example.*maps"):
+        EarlyAccuracy(data=examples)
+
+
+def test_accuracy_needs_one_output_for_each_class() -> None:
+    def build(chosen: Mapping[str, Choice], shape: Shape, outputs: int) -> nn.Module:
+        return nn.Conv2d(shape[0], outputs, 1)
+
+    def loss(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return nn.functional.cross_entropy(outputs.mean((2, 3)), targets)
+
+    x, y = torch.rand(16, 3, 4, 4), torch.arange(16) % 2
+    examples = Examples(name="maps", inputs=x, targets=y, loss=loss, outputs=2)
+    estimate = EarlyAccuracy(data=examples, recipe=replace(RECIPE, epochs=1))
+    (outcome,) = estimate.evaluate([_space(build).architecture('{"width":1}')])
+    assert isinstance(outcome, Failure)
+    assert "an output (N, classes) of the network; its shape is (" in outcome.reason
+
+
+@pytest.mark.parametrize("name", ["naswot", "accuracy"])
+def test_objectives_that_need_images_say_so(name: str) -> None:
+    x = torch.zeros(4, 3)
+    examples = Examples(name="numbers", inputs=x, targets=x, loss=nn.MSELoss(), outputs=3)
+    with pytest.raises(SettingsError, match=f"{name} takes labelled images.*got Examples"):
+        OBJECTIVES.create(name, offered={"data": examples})

@@ -314,7 +314,7 @@ def _table(rows: Sequence[Correlation], truth: str) -> Table:
 
 def _notes(found: Correlations) -> str:
     lines = [
-        f"{len(found.sample):,} cells. Intervals: percentile bootstrap over cells, "
+        f"{len(found.sample):,} cells. Intervals: percentile bootstrap over networks, "
         f"{found.resamples:,} resamples. Seconds: wall clock in one process, a shared training "
         "counted in full for each."
     ]

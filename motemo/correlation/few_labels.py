@@ -114,8 +114,8 @@ def learn(
     """Return how well cells are ranked by a predictor that knows the labels of some others.
 
     A draw of labels takes random cells; what is predicted are the cells that compute something
-    else. Figures are means over draws, the interval is that of the mean over draws of labels (95 %,
-    by Student's t): the cells themselves are the same in all.
+    else. Figures are means over the draws whose labels differ, the interval is that of the mean
+    over draws of labels (95 %, by Student's t): the cells themselves are the same in all.
 
     Args:
         cells: All cells.
@@ -139,6 +139,9 @@ def learn(
         rng = np.random.default_rng(derive_seed("labels", seed, draw))
         known = rng.permutation(n)[:labels]
         left = ~np.isin(networks, networks[known])
+        if np.ptp(accuracies[known]) == 0:  # nothing to learn from
+            figures.append((left.sum(), *[math.nan] * 4))
+            continue
         model = predictor.fit(cells.features[known], accuracies[known])
         expected = model.predict(cells.features[left]).mean
         true = accuracies[left]
@@ -159,8 +162,8 @@ def learn(
         truth=truth,
         n=round(left_over),
         tau=tau,
-        tau_low=tau - half,
-        tau_high=tau + half,
+        tau_low=max(tau - half, -1.0),
+        tau_high=min(tau + half, 1.0),
         rho=rho,
         tau_in_flops_deciles=inside,
         tau_top_tenth=best,
@@ -176,6 +179,7 @@ def _mean(values: Floats) -> float:
 def _half_width(values: Floats) -> float:
     from scipy.stats import t
 
+    values = values[np.isfinite(values)]
     if len(values) < 2:
         return math.nan
     quantile = t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)

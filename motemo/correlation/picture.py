@@ -20,7 +20,7 @@ def picture(found: Correlations) -> bytes:
     dots = [Dot(r.estimate, r.truth, r.tau, r.tau_low, r.tau_high) for r in found.rows]
     title = (
         f"Kendall's tau-b with the true accuracy, {len(found.sample):,} cells; bars: 95 % interval "
-        f"by bootstrap over cells ({found.resamples:,} resamples)"
+        f"by bootstrap over networks ({found.resamples:,} resamples)"
     )
     return correlation_png(scatters, dots, title=title, truth=first)
 

@@ -7,9 +7,11 @@ import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
+from itertools import compress
 from statistics import fmean, median
 
 import numpy as np
+from numpy.typing import NDArray
 
 from motemo.correlation.estimates import Column, Estimate, MeanRank, Scored, mean_rank
 from motemo.correlation.sample import Sample
@@ -31,7 +33,7 @@ class Correlation:
         truth: Column of true accuracies.
         n: Cells that the estimate could score.
         tau: Kendall's tau-b.
-        tau_low: Lower end of its 95 % interval, by bootstrap over cells.
+        tau_low: Lower end of its 95 % interval, by bootstrap over networks.
         tau_high: Upper end.
         rho: Spearman's rho.
         tau_in_flops_deciles: Tau-b inside the deciles by FLOPs, averaged by number of pairs.
@@ -61,7 +63,7 @@ class Difference:
         truth: Column of true accuracies.
         n: Cells that both could score.
         difference: tau(estimate) - tau(against).
-        low: Lower end of its paired 95 % interval, by bootstrap over cells.
+        low: Lower end of its paired 95 % interval, by bootstrap over networks.
         high: Upper end.
     """
 
@@ -109,7 +111,7 @@ class Correlations:
         values: Label to `(n,)` values of the cells, NaN where there is none; an objective's as it
             gave them, whatever their direction.
         oriented: The same, higher taken for more accurate.
-        resamples: Of each bootstrap interval over all cells.
+        resamples: Of each bootstrap interval over all networks.
         learned: Rows of predictors that know some labels; see `few_labels`.
     """
 
@@ -176,29 +178,30 @@ def report(
         costs=costs,
         values=values,
         oriented=oriented,
-        resamples=judge.bootstrap(len(sample)).resamples,
+        resamples=judge.bootstrap(np.ones(len(sample), dtype=bool)).resamples,
     )
 
 
 class _Judge:
-    """Correlates values of one sample; resamples are drawn once for each number of cells."""
+    """Correlates values of one sample; resamples are drawn once for each subset of its cells."""
 
     def __init__(self, sample: Sample, oriented: Mapping[str, Floats], seed: int) -> None:
         self._sample, self._oriented, self._seed = sample, oriented, seed
         self._deciles = deciles(oriented[FLOPS])
-        self._bootstraps: dict[int, Bootstrap] = {}
+        self._bootstraps: dict[bytes, Bootstrap] = {}
 
-    def bootstrap(self, n: int) -> Bootstrap:
-        if n not in self._bootstraps:
-            self._bootstraps[n] = Bootstrap.of(n, seed=self._seed)
-        return self._bootstraps[n]
+    def bootstrap(self, known: NDArray[np.bool_]) -> Bootstrap:
+        if known.tobytes() not in self._bootstraps:
+            keys = list(compress(self._sample.keys, known))
+            self._bootstraps[known.tobytes()] = Bootstrap.of(keys, seed=self._seed)
+        return self._bootstraps[known.tobytes()]
 
     def row(self, estimate: str, truth: str, seconds: float) -> Correlation:
         x, y = self._oriented[estimate], self._sample.columns[truth]
         known = np.isfinite(x)
         top = top_tenth(y)[known]
         x, y = x[known], y[known]
-        interval = self.bootstrap(len(x)).tau(x, y)
+        interval = self.bootstrap(known).tau(x, y)
         return Correlation(
             estimate=estimate,
             truth=truth,
@@ -216,7 +219,7 @@ class _Judge:
         x, z, y = self._oriented[estimate], self._oriented[other], self._sample.columns[truth]
         known = np.isfinite(x) & np.isfinite(z)
         x, z, y = x[known], z[known], y[known]
-        interval = self.bootstrap(len(x)).difference(x, z, y)
+        interval = self.bootstrap(known).difference(x, z, y)
         return Difference(
             estimate=estimate,
             against=other,

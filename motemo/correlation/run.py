@@ -39,6 +39,8 @@ from motemo.hardware.flops import Flops
 from motemo.hardware.params import Params
 from motemo.host import host_identity
 from motemo.objective import Objective
+from motemo.objectives.hybrid import Hybrid
+from motemo.objectives.table import TableLookup
 from motemo.rank_correlation import CONFIDENCE
 from motemo.space import Json, Space
 
@@ -166,14 +168,23 @@ def _check_labels(
 
 
 def _read_from_table(estimates: Sequence[Estimate]) -> set[str]:
-    """Return the labels of what holds columns of the table: no features, they may tell the truth.
+    """Return the labels of what holds columns of a table: no features, they may tell the truth.
 
     A truth under another name, its value of another epoch, or what others have computed.
     """
-    columns = {e.label for e in estimates if isinstance(e, Column)}
+    columns = {
+        e.label
+        for e in estimates
+        if isinstance(e, Column) or (isinstance(e, Scored) and _looks_up(e.objective))
+    }
     return columns | {
         e.label for e in estimates if isinstance(e, MeanRank) and columns.intersection(e.members)
     }
+
+
+def _looks_up(objective: Objective) -> bool:
+    parts = objective.parts if isinstance(objective, Hybrid) else ()
+    return isinstance(objective, TableLookup) or any(map(_looks_up, parts))
 
 
 def _distinct(estimates: Sequence[Estimate]) -> tuple[Scored, ...]:

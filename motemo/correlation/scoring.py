@@ -180,6 +180,8 @@ def score(job: Job, task: Task) -> list[Score]:
     estimates = [e for e in job.estimates if e.identity in task.identities]
     networks = [job.space.architecture(key) for key in task.keys]
     with undisturbed(estimates[0].objective):
+        for estimate in estimates:
+            estimate.objective.prepare(job.space)
         if len(estimates) == 1:
             found = _score_alone(estimates[0], networks)
         else:  # they have a training in common

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from motemo.errors import DataError
+from motemo.errors import DataError, SettingsError
 from motemo.space import Json, Shape
 
 MIN_CLASSES = 2
@@ -103,3 +103,16 @@ class ImageData:
             "classes": self.classes,
             "sha256": self.sha256,
         }
+
+
+def require_images(data: object, name: str) -> None:
+    """Raise unless data are labelled images, which an objective of that name needs.
+
+    Raises:
+        SettingsError: They are something else.
+    """
+    if not isinstance(data, ImageData):
+        raise SettingsError(
+            f"{name} takes labelled images (ImageData), such as load_data returns; got "
+            f"{type(data).__name__}. Estimates that train take motemo.Examples."
+        )

@@ -25,6 +25,9 @@ Loss: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 Lower is better. It has to be positive: MOTE takes its reciprocal."""
 
 
+_WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Examples:
     """Inputs and targets of a supervised task, and its loss.
@@ -95,6 +98,11 @@ class Examples:
             outputs=outputs,
             loss_name=loss_name,
         )
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether each target is one whole number, as a class is."""
+        return self.targets.dim() == 1 and self.targets.dtype in _WHOLE
 
     def __len__(self) -> int:
         return len(self.inputs)

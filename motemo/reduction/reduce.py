@@ -113,8 +113,8 @@ def reduce_data(
             wanted = _image_count(data, classes, images_per_class)
             positions = np.asarray(_draw(len(data), wanted, "image", seed))
         case "k-centre" | "facility":
-            share = _image_count(data, classes, images_per_class) // data.classes
-            positions = _core_set(codes, data, method, share)
+            wanted = _image_count(data, classes, images_per_class)
+            positions = _core_set(codes, data, method, wanted)
     kept = np.unique(data.labels[positions]).tolist()
     provenance: dict[str, Json] = {
         "method": method,
@@ -181,14 +181,25 @@ def _image_count(data: ImageData, classes: int, images_per_class: int | None) ->
 
 
 def _core_set(
-    codes: NDArray[np.float64], data: ImageData, method: Method, share: int
+    codes: NDArray[np.float64], data: ImageData, method: Method, wanted: int
 ) -> NDArray[np.int64]:
     choose = selection.k_centre if method == "k-centre" else selection.facility_location
     found = []
-    for index in range(data.classes):
+    for index, share in enumerate(_even_shares(np.bincount(data.labels), wanted)):
         positions = np.flatnonzero(data.labels == index)
-        found.append(positions[choose(codes[positions], min(share, len(positions)))])
+        found.append(positions[choose(codes[positions], share)])
     return np.concatenate(found)
+
+
+def _even_shares(available: NDArray[np.int64], wanted: int) -> list[int]:
+    """Return how many to take of each class: as evenly as they have them, `wanted` in all."""
+    shares = np.zeros_like(available)
+    while wanted > shares.sum() and (left := np.flatnonzero(available > shares)).size:
+        each, more = divmod(wanted - int(shares.sum()), left.size)
+        shares[left] += each
+        shares[left[:more]] += 1
+        shares = np.minimum(shares, available)
+    return list(map(int, shares))
 
 
 def _part(
