@@ -53,7 +53,7 @@ SHOWN = {
     "jacob_cov": "Jacobian covariance",
     "naswot": "NASWOT",
     "synflow": "SynFlow",
-    "tse": "training losses (TSE)",
+    "tse": "sum of losses (TSE)",
     "flops": "multiply-adds",
 }
 GRID = (37, 31)

@@ -135,12 +135,11 @@ def variants_table(file: str) -> str:
             [
                 variant,
                 str(first["n"]),
-                _figure(first["seconds_per_cell"], 2),
                 *(_interval(by[variant, t], "tau", "tau_low", "tau_high") for t in truths),
                 *(_change(by[variant, t]) for t in truths),
             ]
         )
-    header = ["variant", "n", "s", *(f"tau, {truth}" for truth in truths)]
+    header = ["variant", "n", *(f"tau, {truth}" for truth in truths)]
     header += [f"difference, {truth}" for truth in truths]
     drawn = f"{stored['cells']} cells at random (seed {stored['seed']})"
     where = f"{stored['device']['processor']}, one core"
