@@ -118,7 +118,7 @@ def test_an_operation_of_another_set() -> None:
         ({"operations": "nasnet"}, "`operations` must be one of darts, nasbench301, enas"),
         ({"stem": "mnist"}, "`stem` must be one of cifar, imagenet; got 'mnist'"),
         ({"cells": 2}, "`cells` must be at least 3; got 2"),
-        ({"channels": 0}, "`channels` must be at least 1; got 0"),
+        ({"channels": 1}, "`channels` must be at least 2; got 1"),
     ],
 )
 def test_options_that_are_not_there(options: dict[str, object], message: str) -> None:

@@ -285,6 +285,15 @@ def test_a_deeper_space() -> None:
         assert blocks == sum(round(1.5 * layers) for layers in EFFICIENTNET_B0["l"])
 
 
+def test_resolutions_that_small_images_cannot_tell_apart() -> None:
+    space = OnceForAll(resolutions=(480, 512))
+    architecture = space.sample(np.random.default_rng(0))
+    architecture.build(input_shape=(1, 32, 32), classes=2)
+    for build in (architecture.build, architecture.build_reduced):
+        with pytest.raises(SettingsError, match="8x8 are too small for the resolutions 480, 512"):
+            build(input_shape=(1, 8, 8), classes=2)
+
+
 def test_stem_and_layout_for_other_resolutions() -> None:
     for space, other, factor in (
         (MBV3, OnceForAll(stem_stride=1), 2),

@@ -90,7 +90,7 @@ class Darts(Space):
                 raise SettingsError(
                     f"`{name}` must be one of {', '.join(allowed)}; got {getattr(self, name)!r}."
                 )
-        for name, least in (("channels", 1), ("cells", LEAST_CELLS), ("reduced_channels", 1)):
+        for name, least in (("channels", 2), ("cells", LEAST_CELLS), ("reduced_channels", 2)):
             if getattr(self, name) < least:
                 raise SettingsError(
                     f"`{name}` must be at least {least}; got {getattr(self, name)}."
@@ -211,9 +211,9 @@ class Darts(Space):
         """
         return replace(
             self,
-            channels=max(1, round(width * self.channels)),
+            channels=max(2, round(width * self.channels)),
             cells=max(LEAST_CELLS, round(depth * self.cells)),
-            reduced_channels=max(1, round(width * self.reduced_channels)),
+            reduced_channels=max(2, round(width * self.reduced_channels)),
         )
 
     def _cells(self, genotype: str) -> dict[str, Cell]:

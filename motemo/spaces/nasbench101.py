@@ -101,7 +101,8 @@ class NasBench101(Space):
     def canonical(self, genotype: str) -> str:
         """Return the pruned cell in the order of vertices that stands for all isomorphic ones.
 
-        Vertices without edges fill it up to seven. All cells without a path from input to output
+        It is the cheapest in the published network; with other `channels` and `cells`, another
+        order may have a few parameters less. Vertices without edges fill it up to seven. All cells without a path from input to output
         share one canonical form, without any edge.
         """
         cell = pruned(_read(genotype))

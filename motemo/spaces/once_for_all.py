@@ -100,6 +100,7 @@ class OnceForAll(Space):
         """Return the published network."""
         from motemo.spaces.once_for_all_network import full_network, shrinking
 
+        self._require_distinct_resolutions(input_shape)
         network = full_network(
             self._family,
             code.blocks(self._family, genotype),
@@ -114,6 +115,7 @@ class OnceForAll(Space):
         """Return the same blocks with few channels and few strides."""
         from motemo.spaces.once_for_all_network import reduced, shrinking
 
+        self._require_distinct_resolutions(input_shape)
         network = reduced(
             self._family,
             code.blocks(self._family, genotype),
@@ -122,6 +124,18 @@ class OnceForAll(Space):
             classes=classes,
         )
         return shrinking(network, input_shape, code.share_of_resolution(self._family, genotype))
+
+    def _require_distinct_resolutions(self, input_shape: Shape) -> None:
+        from motemo.spaces.once_for_all_network import shrunk
+
+        largest = max(self.resolutions, default=1)
+        sizes = {shrunk(input_shape, height / largest) for height in self.resolutions}
+        if len(sizes) < len(self.resolutions):
+            raise SettingsError(
+                f"Images of {input_shape[1]}x{input_shape[2]} are too small for the resolutions "
+                f"{', '.join(map(str, self.resolutions))}: some of them come to the same size. "
+                "Give fewer resolutions, or larger images (--input-shape, --image-size)."
+            )
 
     def identity(self) -> dict[str, Json]:
         """Name, widths, stride and resolutions."""

@@ -130,5 +130,11 @@ def shrinking(network: nn.Sequential, input_shape: Shape, share: float) -> nn.Se
     """
     if share == 1:
         return network
+    size = shrunk(input_shape, share)
+    return nn.Sequential(nn.Upsample(size=size, mode="bilinear"), *network)
+
+
+def shrunk(input_shape: Shape, share: float) -> tuple[int, int]:
+    """Return a share of the height and width of `(C, H, W)`."""
     height, width = (max(1, round(share * side)) for side in input_shape[1:])
-    return nn.Sequential(nn.Upsample(size=(height, width), mode="bilinear"), *network)
+    return height, width
