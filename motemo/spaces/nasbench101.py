@@ -102,8 +102,8 @@ class NasBench101(Space):
         """Return the pruned cell in the order of vertices that stands for all isomorphic ones.
 
         It is the cheapest in the published network; with other `channels` and `cells`, another
-        order may have a few parameters less. Vertices without edges fill it up to seven. All cells without a path from input to output
-        share one canonical form, without any edge.
+        order may have a few parameters less. Vertices without edges fill it up to seven. All cells
+        without a path from input to output share one canonical form, without any edge.
         """
         cell = pruned(_read(genotype))
         return _written(_EMPTY if cell is None else _padded(canonical_graph(cell)))
