@@ -47,6 +47,8 @@ class Gene:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "choices", tuple(self.choices))  # a list is as good
+        if not isinstance(self.name, str):
+            raise GenotypeError(f"The name of a gene must be text; got {self.name!r}.")
         odd = any(isinstance(c, float) and not math.isfinite(c) for c in self.choices)
         if not self.choices or len(set(self.choices)) != len(self.choices) or odd:
             raise GenotypeError(
@@ -82,11 +84,15 @@ class Space(ABC):
             told nothing else: `mote` where cells are searched. SynFlow is the one to begin with
             on an unknown space: of all that were tried, its worst rank correlation is the best
             (docs/estimates.md).
+        example_shape: Shape of an image that its networks take.
+        example_classes: A number of classes that they can have.
     """
 
     name: str
     genes: tuple[Gene, ...]
     estimate: str = "synflow"
+    example_shape: Shape = (3, 32, 32)
+    example_classes: int = 10
 
     @abstractmethod
     def write(self, values: Mapping[str, Choice]) -> str:
@@ -199,8 +205,13 @@ class Space(ABC):
 
     @property
     def size(self) -> int:
-        """Number of written genotypes; a space may return an upper bound and say so."""
+        """Number of written genotypes, or an upper bound if `size_is_bound`."""
         return math.prod(len(gene.choices) for gene in self.genes)
+
+    @property
+    def size_is_bound(self) -> bool:
+        """Whether there may be fewer genotypes than `size` says."""
+        return False
 
 
 @dataclass(frozen=True)

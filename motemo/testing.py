@@ -26,7 +26,7 @@ from torch import nn
 
 from motemo.counting import count_operators
 from motemo.device import Device, TimingProtocol
-from motemo.errors import GenotypeError, UnknownNameError
+from motemo.errors import GenotypeError, SettingsError, UnknownNameError
 from motemo.objective import (
     EPOCH_LOSSES,
     Direction,
@@ -43,12 +43,14 @@ from motemo.onnx.session import example_images, open_session
 from motemo.registry import SPACES
 from motemo.seeds import seeded_torch
 from motemo.space import Architecture, Choice, Gene, Json, Shape, Space
+from motemo.spaces.by_name import default_objectives
 
 _SHAPES: tuple[tuple[Shape, int], ...] = (((1, 8, 8), 2), ((3, 9, 7), 5), ((3, 16, 16), 10))
 _NETWORKS = 3
 _BATCH = 2
 _ONNX_TOLERANCE = 1e-4
 _DRAWS_PER_SAMPLE = 100
+_NEIGHBOURS = 12
 
 
 def _require(condition: object, message: str) -> None:
@@ -108,7 +110,8 @@ def check_space(space: Space, *, samples: int = 12, seed: int = 0) -> None:
         for shape, classes in _SHAPES:
             _check_network(architecture, "build", shape, classes)
             _check_network(architecture, "build_reduced", shape, classes)
-    _check_distinct(valid)
+    _check_distinct([*valid, *_near(space, valid, seed)])
+    _check_estimate(space)
     _check_space_identity(space)
 
 
@@ -311,20 +314,55 @@ def _check_onnx(network: nn.Module, shape: Shape, logits: torch.Tensor, what: st
 
 
 def _check_distinct(architectures: Sequence[Architecture]) -> None:
-    """Two keys must not stand for networks that compute the same from the same seed."""
+    """Two keys must not stand for networks that compute the same with the same weights."""
     shape, classes = _SHAPES[-1]
     images = torch.from_numpy(example_images(shape, batch=_BATCH))
     seen: dict[tuple[object, ...], Architecture] = {}
     for architecture in {a.key: a for a in architectures}.values():
-        network = architecture.build_reduced(input_shape=shape, classes=classes).eval()
+        network = architecture.build_reduced(input_shape=shape, classes=classes)
         with seeded_torch(0), torch.no_grad():
-            out = network(images)
-        weights = tuple((name, *w.shape) for name, w in network.state_dict().items())
-        twin = seen.setdefault((weights, out.numpy().tobytes()), architecture)
+            _draw_weights(network)
+            outputs = [network.train()(images), network.eval()(images)]
+        weights = tuple(tuple(weight.shape) for weight in network.parameters())
+        twin = seen.setdefault((weights, *(out.numpy().tobytes() for out in outputs)), architecture)
         _require(
             twin is architecture,
-            f"{twin.key!r} and {architecture.key!r} are different keys with one reduced network.",
+            f"{twin.key!r} and {architecture.key!r} are different keys with one reduced network: "
+            "given the same weights, they compute the same.",
         )
+
+
+def _draw_weights(network: nn.Module) -> None:
+    """Draw weights anew: a builder may have drawn others for layers that it does not use."""
+    for weight in network.parameters():
+        if weight.dim() < 2:
+            nn.init.uniform_(weight, 0.5, 1.5)
+        else:
+            nn.init.kaiming_normal_(weight)
+
+
+def _near(space: Space, architectures: Sequence[Architecture], seed: int) -> list[Architecture]:
+    """Return valid neighbours, each by another gene: those first that are seldom active."""
+    rng = np.random.default_rng(seed)
+    having: dict[str, list[Architecture]] = {}
+    for architecture in architectures:
+        for name in space.active(space.read(architecture.genotype)):
+            having.setdefault(name, []).append(architecture)
+    near = []
+    for gene in sorted(space.genes, key=lambda gene: len(having.get(gene.name, ()))):
+        if gene.name in having and len(gene.choices) > 1:
+            values = space.read(having[gene.name][0].genotype)
+            others = [choice for choice in gene.choices if choice != values[gene.name]]
+            other = others[int(rng.integers(len(others)))]
+            near.append(space.architecture(space.write({**values, gene.name: other})))
+    return [a.canonical for a in near[:_NEIGHBOURS] if a.invalid_reason is None]
+
+
+def _check_estimate(space: Space) -> None:
+    try:
+        default_objectives(space)
+    except SettingsError as error:
+        raise AssertionError(str(error)) from error
 
 
 def _check_space_identity(space: Space) -> None:

@@ -23,6 +23,7 @@ from motemo.errors import GenotypeError, InvalidArchitectureError, SettingsError
 from motemo.registry import SAMPLERS
 from motemo.space import Choice, Shape
 from motemo.spaces.by_name import space_by_name
+from motemo.spaces.gene_count import count_combinations
 from motemo.testing import check_space
 
 SHAPE, CLASSES = (1, 8, 8), 10
@@ -143,6 +144,7 @@ def test_a_gene_that_is_not_active_makes_no_difference(space: motemo.Space) -> N
             "there is no 'kernel_0' to decide on. With these values, the genes are depth, width_0",
         ),
         ("[]", "must be a JSON object"),
+        ('{"depth":1,"depth":2}', "'depth' stands in it twice"),
         ("{", "Malformed genotype"),
     ],
 )
@@ -183,7 +185,34 @@ def test_size_of_a_large_space(later: bool) -> None:
         [*kinds, *sizes] if later else [g for pair in zip(kinds, sizes, strict=True) for g in pair]
     )
     space = motemo.FunctionSpace(name="large", genes=tuple(genes), build_network=build_declared)
-    assert space.size == 9**30
+    assert (space.size, space.size_is_bound) == (9**30, False)
+
+
+def test_size_of_a_long_chain_and_of_genes_too_many_to_count() -> None:
+    chain = [
+        motemo.Gene(f"g{i}", (0, 1), active_if={f"g{i - 1}": 1} if i else {}) for i in range(1200)
+    ]
+    assert count_combinations(tuple(chain)) == (1201, False)
+    many = tuple(motemo.Gene(f"g{i}", tuple(range(6))) for i in range(6))
+    last = motemo.Gene("last", (4, 8), active_if={gene.name: 0 for gene in many})
+    bounded = replace(DECLARED, genes=(*many, last))
+    assert (bounded.size, bounded.size_is_bound) == (6**6 * 2, True)
+
+
+def test_genes_are_named_by_text() -> None:
+    with pytest.raises(GenotypeError, match="name of a gene must be text; got 3"):
+        asking(lambda trial: trial.suggest_int(3, 4, 8))
+
+
+def test_a_reason_that_is_no_text() -> None:
+    space = replace(DECLARED, invalid=lambda values: values["depth"] == 1)  # type: ignore[return-value, arg-type]
+    assert space.architecture(SHORT).invalid_reason == "the space's `invalid` gives True"
+    assert (
+        space.architecture(
+            SHORT.replace(":1", ":2")[:-1] + ',"width_1":4,"kind_1":"point"}'
+        ).invalid_reason
+        is None
+    )
 
 
 def test_only_conditions_that_there_are_enter_the_identity() -> None:
@@ -247,7 +276,8 @@ def two_lists(trial: Any) -> None:
         (two_lists, GenotypeError, r"'width' once with the choices \[1, 2\], once with \[1, 2, 3"),
         (by_chance, GenotypeError, "not ask for the same every time"),
         (refuse_all, SettingsError, "refuses all of .* architectures, .* because: never"),
-        (lambda trial: 1 / trial.suggest_int("a", 0, 2), SettingsError, "ZeroDivisionError.*'a'"),
+        (lambda trial: 1 / trial.suggest_int("a", 0, 2), SettingsError, "'a': 0}: ZeroDivisionErr"),
+        (lambda trial: trial.number, SettingsError, "no 'number', only suggest_categorical"),
     ],
 )
 def test_builders_that_cannot_be_searched(
@@ -255,6 +285,37 @@ def test_builders_that_cannot_be_searched(
 ) -> None:
     with pytest.raises(error, match=message):
         asking(ask)
+
+
+def grey(trial: Any, input_shape: Shape, classes: int) -> nn.Module:
+    if input_shape[0] != 1:
+        raise ValueError("grey images only.")
+    return network(1, [(trial.suggest_int("width", 1, 2), 1)], classes)
+
+
+def test_a_builder_of_other_images_says_so() -> None:
+    with pytest.raises(SettingsError, match=r"grey images only\. .*example_shape=\(1, 28, 28\)"):
+        made(grey)
+    assert motemo.BuilderSpace(name="grey", build_network=grey, example_shape=(1, 9, 9)).size == 2
+
+
+def test_a_builder_that_returns_nothing() -> None:
+    def forgetful(trial: Any, input_shape: Shape, classes: int) -> None:
+        trial.suggest_int("width", 1, 2)
+
+    with pytest.raises(SettingsError, match=r"returns None, which is no network"):
+        made(forgetful)  # type: ignore[arg-type]
+    space = replace(DECLARED, build_network=lambda values, shape, classes: None)  # type: ignore[arg-type, return-value]
+    [outcome] = COSTS[0].evaluate([space.architecture(SHORT)])
+    assert isinstance(outcome, motemo.Failure)
+    assert "returns None, which is no network" in outcome.reason
+
+
+def test_notes_on_a_trial_are_thrown_away() -> None:
+    def ask(trial: Any) -> None:
+        trial.set_user_attr("width", trial.suggest_int("width", 1, 2))
+
+    assert asking(ask).size == 2
 
 
 def test_a_gene_that_was_not_found_is_named() -> None:
@@ -322,26 +383,87 @@ def test_values_of_weights_may_be_looked_at() -> None:
     assert asking(ask).size == 2
 
 
-def test_what_is_asked_must_not_depend_on_the_input_shape() -> None:
+@pytest.mark.parametrize(
+    ("asks", "message"),
+    [
+        (lambda height: height < 32, "asks for 'b' for .* and did not before"),
+        (lambda height: height >= 32, "does not ask for 'b' for .* and did before"),
+    ],
+)
+def test_what_is_asked_must_not_depend_on_the_input_shape(
+    asks: Callable[[int], bool], message: str
+) -> None:
     def build_network(trial: Any, input_shape: Shape, classes: int) -> nn.Module:
         trial.suggest_int("a", 0, 1)
-        if input_shape[1] < 32:
+        if asks(input_shape[1]):
             trial.suggest_int("b", 0, 1)
         return network(input_shape[0], [(4, 1)], classes)
 
-    architecture = made(build_network).architecture('{"a":0}')
+    space = made(build_network)
+    architecture = space.architecture(space.write({"a": 0, "b": 0}))
     architecture.build(input_shape=(3, 32, 32))
-    with pytest.raises(GenotypeError, match=r"asks for 'b' at input shape \(1, 8, 8\)"):
+    with pytest.raises(GenotypeError, match=message):
         architecture.build(input_shape=SHAPE)
 
 
 def test_a_reduced_builder_decides_the_same() -> None:
     def small(trial: Any, input_shape: Shape, classes: int) -> nn.Module:
+        build(trial, input_shape, classes)
+        return network(1, [(1 + trial.params["depth"], 1)], classes)
+
+    def deaf(trial: Any, input_shape: Shape, classes: int) -> nn.Module:
         return network(1, [(1 + trial.suggest_int("depth", 1, 2), 1)], classes)
 
     space = motemo.BuilderSpace(name="two", build_network=build, build_reduced_network=small)
     built = space.architecture(BUILT.write({**BUILT.read(SHORT), "depth": 2}))
     assert str(built.build_reduced(input_shape=SHAPE)) == str(network(1, [(3, 1)], CLASSES))
+    with pytest.raises(GenotypeError, match=r"does not ask for 'width_0' .* reduced networks must"):
+        replace(space, build_reduced_network=deaf).architecture(SHORT).build_reduced()
+
+
+def large(values: Any, input_shape: Shape, classes: int) -> nn.Module:
+    return network(input_shape[0], [(256, 3), (values["width"], 3)], classes)
+
+
+WIDE = motemo.FunctionSpace(
+    name="wide", genes=(motemo.Gene("width", (128, 256)),), build_network=large
+)
+
+
+def parameters(built: nn.Module) -> int:
+    return sum(weight.numel() for weight in built.parameters())
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        WIDE,
+        motemo.BuilderSpace(
+            name="wide",
+            build_network=lambda trial, shape, classes: large(
+                {"width": trial.suggest_categorical("width", (128, 256))}, shape, classes
+            ),
+        ),
+    ],
+    ids=["declared", "built"],
+)
+def test_the_general_rule_reduces_both(space: motemo.Space) -> None:
+    one = space.architecture('{"width":256}')
+    assert parameters(one.build_reduced()) < parameters(one.build()) / 4
+
+
+def test_what_is_no_classifier_of_images_is_left_as_it_is() -> None:
+    def dense(values: Any, input_shape: Shape, outputs: int) -> nn.Module:
+        pixels = nn.Conv2d(input_shape[0], values["width"], 3, padding=1)
+        return nn.Sequential(pixels, nn.Conv2d(values["width"], 256, 3), nn.Conv2d(256, outputs, 3))
+
+    def vectors(values: Any, input_shape: Shape, outputs: int) -> nn.Module:
+        return nn.Sequential(nn.Linear(input_shape[0], 4096), nn.Linear(4096, 4096))
+
+    for shape, build_network in (((3, 32, 32), dense), ((7,), vectors)):
+        one = replace(WIDE, build_network=build_network).architecture('{"width":256}')
+        full, reduced = one.build(input_shape=shape), one.build_reduced(input_shape=shape)  # type: ignore[arg-type]
+        assert parameters(reduced) == parameters(full)
 
 
 def test_choosing_before_building() -> None:
@@ -376,19 +498,59 @@ def test_layers_that_learn_their_sizes() -> None:
     check_space(motemo.FunctionSpace(name="f", genes=genes, build_network=declared), samples=2)
 
 
+def test_layers_that_sleep_stay_asleep_when_sizes_are_learnt() -> None:
+    def lazy(trial: Any, input_shape: Shape, classes: int) -> nn.Module:
+        frozen = nn.Dropout().eval()
+        layers = [nn.LazyConv2d(trial.suggest_int("width", 2, 3), 3), frozen, nn.Flatten()]
+        return nn.Sequential(*layers, nn.LazyLinear(classes))
+
+    built = made(lazy).architecture('{"width":2}').build()
+    assert [module.training for module in built.children()] == [True, False, True, True]
+
+
 def test_a_changed_builder_is_noticed() -> None:
-    def other(change: Mapping[str, Any]) -> motemo.BuilderSpace:
+    def other(layer: Callable[[], nn.Module]) -> object:
         def build_network(trial: Any, input_shape: Shape, classes: int) -> nn.Module:
             width = trial.suggest_int("width", 1, 2)
-            options = {"out_channels": width, "kernel_size": 3, "stride": 1, **change}
-            return nn.Sequential(nn.Conv2d(input_shape[0], **options), nn.Flatten())
+            return nn.Sequential(nn.Conv2d(input_shape[0], width, 1), layer(), nn.Flatten())
 
-        return made(build_network)
+        return made(build_network).identity()["networks"]
 
-    changes: list[dict[str, Any]] = [{}, {"stride": 2}, {"out_channels": 8}, {"kernel_size": 5}]
-    digests = [other(change).identity()["networks"] for change in changes]
-    assert len({*digests}) == len(changes)
-    assert other({}).identity() == other({}).identity()
+    class Own(nn.Module):
+        def __init__(self, act: object) -> None:
+            super().__init__()
+            self.act = act
+            self.handle = object()  # has an address, which is another one in each process
+
+    layers: list[Callable[[], nn.Module]] = [
+        lambda: nn.Conv2d(1, 4, 3),
+        lambda: nn.Conv2d(1, 4, 3, stride=2),
+        lambda: nn.Conv2d(1, 4, 3, padding=1, padding_mode="reflect"),
+        lambda: nn.Conv2d(1, 8, 3),
+        lambda: nn.Conv2d(1, 4, 5),
+        lambda: nn.GroupNorm(2, 4),
+        lambda: nn.GroupNorm(4, 4),
+        lambda: nn.BatchNorm2d(4),
+        lambda: nn.BatchNorm2d(4, eps=1e-3),
+        lambda: nn.BatchNorm2d(4, momentum=0.5),
+        lambda: nn.LeakyReLU(0.1),
+        lambda: nn.LeakyReLU(0.2),
+        lambda: nn.GELU(),
+        lambda: nn.GELU("tanh"),
+        lambda: nn.Upsample(scale_factor=2),
+        lambda: nn.Upsample(scale_factor=3),
+        lambda: nn.AdaptiveAvgPool2d(1),
+        lambda: nn.AdaptiveAvgPool2d((1, 2)),
+        lambda: nn.AvgPool2d(3, 2),
+        lambda: nn.AvgPool2d(3, 2, ceil_mode=True),
+        lambda: Own(nn.functional.relu),
+        lambda: Own(torch.tanh),
+        lambda: Own({"slopes": [0.1, None]}),
+        lambda: Own({"slopes": [0.2, None]}),
+    ]
+    digests = [other(layer) for layer in layers]
+    assert len({*digests}) == len(layers)
+    assert [other(layer) for layer in layers] == digests
 
 
 def test_lists_of_genes_and_choices_are_as_good_as_tuples() -> None:
@@ -542,6 +704,39 @@ def test_the_space_names_the_estimate_of_a_search(
     assert axes == [estimate, "params", "flops", "latency_ms"]
 
 
+@pytest.mark.parametrize(
+    ("estimate", "message"),
+    [("nope", "No objective has this name"), ("flops", "It is one of the costs")],
+)
+def test_the_estimate_of_a_space_is_checked(
+    run: Run, folder: Path, estimate: str, message: str
+) -> None:
+    space = replace(BUILT, estimate=estimate)
+    with pytest.raises(AssertionError, match=message):
+        check_space(space, samples=1)
+    with (folder / "mine.py").open("a") as file:
+        file.write(
+            f'ODD = motemo.BuilderSpace(name="odd", build_network=build, estimate="{estimate}")'
+        )
+    for command in (("list",), ("search", "--trials", "1")):
+        refused = run(*command, "--space", "mine.py:ODD")
+        assert refused.status == 2
+        assert f"The space 'odd' has estimate='{estimate}'" in refused.err
+        assert message in refused.err
+        assert "--objective" in refused.err
+    assert not (folder / "runs").exists()
+
+
+def test_a_size_that_is_a_bound_is_listed_as_one(run: Run, folder: Path) -> None:
+    (folder / "mine.py").write_text(
+        "import motemo\n"
+        "many = [motemo.Gene(f'g{i}', range(6)) for i in range(6)]\n"
+        "last = motemo.Gene('last', (4, 8), active_if={gene.name: 0 for gene in many})\n"
+        "SPACE = motemo.FunctionSpace(name='f', genes=(*many, last), build_network=None)\n"
+    )
+    assert "at most 93,312: some genes depend" in run("list", "--space", "mine.py:SPACE").out
+
+
 def test_workers_run_the_file_that_they_are_given(run: Run, folder: Path) -> None:
     shared = ("--workers", "2", "--out", "shared", "--trials", "3")
     searched = run(*SEARCH, "--space", "mine.py:SPACE", *shared)
@@ -632,8 +827,16 @@ def test_options_that_cannot_be_set(option: str, message: str) -> None:
 
 
 def test_a_list_must_hold_what_the_option_holds() -> None:
-    with pytest.raises(SettingsError, match='list of values of type int; got \\["a"\\]'):
-        space_by_name("ofa_mbv3", ['space.resolutions=["a"]'])
+    message = r"list of values of type int, written as in \[160, 224\]; got "
+    for given in ('["a"]', "224", "wide"):
+        with pytest.raises(SettingsError, match=message):
+            space_by_name("ofa_mbv3", [f"space.resolutions={given}"])
+
+
+@pytest.mark.parametrize("number", ["Infinity", "-Infinity", "NaN", "1e999"])
+def test_an_option_is_a_finite_number(number: str) -> None:
+    with pytest.raises(SettingsError, match="needs a finite number; got"):
+        space_by_name("mnasnet", [f"space.width={number}"])
 
 
 def test_options_of_a_space_are_part_of_the_search(run: Run) -> None:

@@ -119,8 +119,7 @@ class _Explained:
 
 
 def _explained(name: str) -> _Explained:
-    from motemo.spaces.builder import BuilderSpace
-    from motemo.spaces.by_name import is_file, settable
+    from motemo.spaces.by_name import default_objectives, is_file, settable
 
     space, own = create_space(name), is_file(name)
     example = _example(space)
@@ -130,8 +129,8 @@ def _explained(name: str) -> _Explained:
         reference=_reference(space),
         page="" if own else SPACES.entry(name).page,
         genotypes=space.size,
-        is_bound=isinstance(space, BuilderSpace) and not space.is_known,
-        estimate=space.estimate,
+        is_bound=space.size_is_bound,
+        estimate=default_objectives(space)[0],
         example=example.genotype,
         networks={
             "full network": _counted(example.build, space),
@@ -167,11 +166,8 @@ def _print_explained(space: _Explained) -> None:
 def _counted(build: Callable[..., nn.Module], space: Space) -> dict[str, Json]:
     """Return what a network has and takes, or why it cannot be counted."""
     from motemo.counting import count_operators, count_parameters
-    from motemo.spaces.builder import BuilderSpace
 
-    shape, classes = (3, 32, 32), 10
-    if isinstance(space, BuilderSpace):
-        shape, classes = space.example_shape, space.example_classes
+    shape, classes = space.example_shape, space.example_classes
     at: dict[str, Json] = {"input_shape": list(shape), "classes": classes}
     try:
         network = build(input_shape=shape, classes=classes)

@@ -21,14 +21,12 @@ if TYPE_CHECKING:
     from motemo.plan import Plan
     from motemo.space import Json, Space
 
-COSTS = ("params", "flops", "latency_ms")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """Names and options, as given on the command line.
 
-    No objectives are those of the space: its estimate of accuracy, and `COSTS`.
+    No objectives are those that are the default of the space.
 
     Stored with the study, so that workers on other machines can build the same from it.
     """
@@ -58,12 +56,14 @@ class Request:
             UsageError: A setting cannot work.
             DeviceError: A device is not available.
         """
+        from motemo.spaces.by_name import default_objectives
+
         space = create_space(self.space, self.options)
         images = load_images(
             self.data, self.data_classes, self.images_per_class, self.image_size, self.seed
         )
         objectives = create_objectives(
-            self.objectives or (space.estimate, *COSTS),
+            self.objectives or default_objectives(space),
             self.options,
             data=images,
             device=create_device(self.device, self.threads, data=images),

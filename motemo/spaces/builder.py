@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Any
 from motemo.errors import GenotypeError, InvalidArchitectureError
 from motemo.seeds import seeded_torch
 from motemo.space import Choice, Gene, Json, Shape
-from motemo.spaces.decision_space import Answer, Decided, DecisionSpace
-from motemo.spaces.dry_run import Builder, DryRun, reason_of
+from motemo.spaces.decision_space import Answer, Builder, Decided, DecisionSpace
+from motemo.spaces.dry_run import DryRun, reason_of
 from motemo.spaces.fingerprint import fingerprint
-from motemo.spaces.function import gene_identity, own_or_general
 from motemo.spaces.lazy_modules import with_sizes
 from motemo.spaces.questions import Questions
-from motemo.spaces.shrinking.rule import Shrinking
 from motemo.spaces.suggestions import Suggestions
 
 if TYPE_CHECKING:
@@ -51,9 +49,10 @@ class BuilderSpace(DecisionSpace):
             None makes it from the full one by the general rule.
         choose: Asks for all decisions and builds nothing, or None. The builders then get what it
             returns in place of the trial.
-        version: Change it whenever one of the builders changes in what its layers do or how they
-            are connected, so that old measurements are not taken for new ones. Other layers,
-            strides or weights are noticed.
+        version: Change it whenever one of the builders changes in a way that is not noticed, so
+            that old measurements are not taken for new ones. Noticed are the layers in their order,
+            what they are set to, and their weights' shapes; how they are connected, what is
+            computed apart from them, and the values of weights are not.
         estimate: Registered name of the estimate of accuracy that `motemo search` takes if it is
             told nothing else.
         example_shape: Shape of the image that the decisions are asked for with.
@@ -72,8 +71,8 @@ class BuilderSpace(DecisionSpace):
     choose: Callable[[Any], Any] | None = field(default=None, repr=False)
     version: str = "1"
     estimate: str = DecisionSpace.estimate
-    example_shape: Shape = (3, 32, 32)
-    example_classes: int = 10
+    example_shape: Shape = DecisionSpace.example_shape
+    example_classes: int = DecisionSpace.example_classes
     genes: tuple[Gene, ...] = field(init=False, repr=False)
     _questions: Questions = field(init=False, repr=False, compare=False)
 
@@ -94,42 +93,21 @@ class BuilderSpace(DecisionSpace):
         return self._questions.decide(answer)
 
     @property
-    def is_known(self) -> bool:
-        """Whether the builder's answer to every genotype is known by now."""
-        return self._questions.is_known
-
-    @property
     def size(self) -> int:
-        """Number of written genotypes.
+        """Number of written genotypes, or an upper bound if `size_is_bound`.
 
-        As long as not all are known, the product of the numbers of choices: an upper bound.
+        The bound is the product of the numbers of choices.
         """
         return self._questions.size
 
-    def build(self, genotype: str, *, input_shape: Shape, classes: int) -> nn.Module:
-        """Run the builder with what the genotype decides.
-
-        Raises:
-            InvalidArchitectureError: The builder refuses it.
-            GenotypeError: It asks for something else than it did before.
-        """
-        return self._build(self.build_network, genotype, input_shape, classes)
-
-    def build_reduced(self, genotype: str, *, input_shape: Shape, classes: int) -> nn.Module:
-        """Run the builder of reduced networks; if there is none, reduce the full one by a rule."""
-        if self.build_reduced_network is None:
-            return Shrinking().build(self, genotype, input_shape=input_shape, classes=classes)
-        return self._build(self.build_reduced_network, genotype, input_shape, classes)
+    @property
+    def size_is_bound(self) -> bool:
+        """Whether the builder's answer to some genotypes is not known yet."""
+        return not self._questions.is_known
 
     def identity(self) -> dict[str, Json]:
-        """Name, genes, version, and a digest of some networks."""
-        return {
-            "name": self.name,
-            "genes": [gene_identity(gene) for gene in self.genes],
-            "version": self.version,
-            "networks": self._networks,
-            "reduced": own_or_general(self.build_reduced_network),
-        }
+        """Name, genes, version, how networks are reduced, and a digest of some networks."""
+        return {**super().identity(), "networks": self._networks}
 
     @cached_property
     def _networks(self) -> str:
@@ -149,34 +127,52 @@ class BuilderSpace(DecisionSpace):
         for device in ("meta", "cpu"):
             try:
                 with seeded_torch(0), torch.device(device):
-                    return self._build(build, genotype, self.example_shape, self.example_classes)
+                    return self._run(
+                        build,
+                        genotype,
+                        input_shape=self.example_shape,
+                        classes=self.example_classes,
+                    )
             except Exception:  # noqa: BLE001, S112  (a user's own builder may raise anything)
                 continue
         return None
 
-    def _build(self, build: Builder, genotype: str, input_shape: Shape, classes: int) -> nn.Module:
+    def _run(
+        self, builder: Builder, genotype: str, *, input_shape: Shape, classes: int
+    ) -> nn.Module:
+        """Run one of the builders with what a genotype decides.
+
+        Raises:
+            InvalidArchitectureError: The builder refuses it.
+            GenotypeError: It does not ask for the same as it did before.
+        """
         from optuna import TrialPruned
 
         values = self.decided(genotype).values
+        at = f"{genotype!r} at input shape {input_shape}, {classes} classes"
 
         def answer(gene: Gene) -> Choice:
             if gene.name not in values:
-                raise GenotypeError(
-                    f"The builder of {self.name!r} asks for {gene.name!r} at input shape "
-                    f"{input_shape}, {classes} classes, and did not before for {genotype!r}. What "
-                    "it asks for may depend on earlier decisions only."
-                )
+                raise self._asks_otherwise(f"asks for {gene.name!r} for {at}, and did not before")
             return values[gene.name]
 
+        trial = Suggestions(answer)
         try:
-            trial = Suggestions(answer)
             given = trial if self.choose is None else self.choose(trial)
-            return with_sizes(build(given, input_shape, classes), input_shape)
+            network = with_sizes(builder(given, input_shape, classes), input_shape)
         except TrialPruned as error:
             raise InvalidArchitectureError(
-                f"The builder of {self.name!r} refuses {genotype!r} at input shape {input_shape}, "
-                f"{classes} classes: {reason_of(error)}."
+                f"The builder of {self.name!r} refuses {at}: {reason_of(error)}."
             ) from error
+        if missing := [name for name in values if name not in trial.params]:
+            raise self._asks_otherwise(f"does not ask for {missing[0]!r} for {at}, and did before")
+        return network
+
+    def _asks_otherwise(self, what: str) -> GenotypeError:
+        return GenotypeError(
+            f"The builder of {self.name!r} {what}. What it asks for may depend on earlier "
+            "decisions only, and a builder of reduced networks must ask for the same."
+        )
 
 
 def _choices(genes: Sequence[Gene], share: float) -> dict[str, Choice]:
@@ -189,5 +185,8 @@ class _Choosing:
 
     choose: Callable[[Any], Any]
 
-    def __call__(self, trial: Any, input_shape: Shape, classes: int) -> Any:  # noqa: ANN401
-        return self.choose(trial)
+    def __call__(self, trial: Any, input_shape: Shape, classes: int) -> nn.Module:  # noqa: ANN401
+        from torch import nn
+
+        self.choose(trial)
+        return nn.Sequential()

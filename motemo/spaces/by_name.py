@@ -12,14 +12,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
-from motemo.errors import MotemoError, SettingsError
+from motemo.errors import MotemoError, SettingsError, UnknownNameError
 from motemo.options import parse_option, with_option
-from motemo.registry import SPACES
+from motemo.registry import OBJECTIVES, SPACES
 from motemo.space import Json, Space
 from motemo.spaces.builder import BuilderSpace
 
 OPTION_LABEL = "space"
 _FIXED = ("name", "genes")
+_COSTS = ("params", "flops", "latency_ms")
 
 
 def is_file(name: str) -> bool:
@@ -58,6 +59,25 @@ def settable(space: Space) -> dict[str, Json]:
     identity = space.identity()
     given = {field.name for field in fields(cast("Any", space)) if field.init} - {*_FIXED}
     return {name: value for name, value in identity.items() if name in given}
+
+
+def default_objectives(space: Space) -> tuple[str, ...]:
+    """Return what a search of a space evaluates if it is told nothing else: estimate, then costs.
+
+    Raises:
+        SettingsError: What the space names as its estimate is not registered, or one of the costs.
+    """
+    wrong = "It is one of the costs"
+    try:
+        if OBJECTIVES.entry(space.estimate).name not in _COSTS:
+            return space.estimate, *_COSTS
+    except UnknownNameError:
+        wrong = "No objective has this name"
+    raise SettingsError(
+        f"The space {space.name!r} has estimate={space.estimate!r}, by which a search cannot judge "
+        f"accuracy. {wrong}. Give the space the name of an estimate from 'motemo list', such as "
+        "'synflow' or 'mote', or the search --objective."
+    )
 
 
 def _in_file(name: str) -> Space:

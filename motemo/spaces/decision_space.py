@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from motemo.errors import GenotypeError
-from motemo.space import Choice, Gene, Space
+from motemo.seeds import seeded_torch
+from motemo.space import Architecture, Choice, Gene, Json, Shape, Space
+from motemo.spaces.shrinking.rule import Shrinking
+from motemo.spaces.shrinking.sample import covering_sample
 
+if TYPE_CHECKING:
+    from torch import nn
+
+Builder: TypeAlias = "Callable[[Any, Shape, int], nn.Module]"
+"""From the decisions, the shape of one image (C, H, W) and the number of classes to a network that
+maps images `(N, C, H, W)` to logits `(N, classes)`."""
 Answer: TypeAlias = Callable[[Gene], Choice]
 """Decides on a gene."""
 
@@ -32,7 +42,23 @@ class DecisionSpace(Space):
     A genotype is compact JSON, `{"depth":2,"width":16}`, of the genes that are active, in the order
     in which they are asked for. Every genotype stands for a function of its own: no two are taken
     for duplicates. What is said of a gene that is not active makes no difference.
+
+    Attributes:
+        build_network: Builds the full network.
+        build_reduced_network: Builds the network that MOTE trains; None makes it from the full
+            one by the general rule.
+        version: Tells a space from one with the same genes and other builders.
     """
+
+    build_network: Builder
+    build_reduced_network: Builder | None
+    version: str
+
+    @abstractmethod
+    def _run(
+        self, builder: Builder, genotype: str, *, input_shape: Shape, classes: int
+    ) -> nn.Module:
+        """Run one of the builders with what a genotype decides."""
 
     @abstractmethod
     def decide(self, answer: Answer) -> Decided:
@@ -80,6 +106,60 @@ class DecisionSpace(Space):
         """Return what was said against it, or None."""
         return self.decided(genotype).reason
 
+    def build(self, genotype: str, *, input_shape: Shape, classes: int) -> nn.Module:
+        """Run `build_network`."""
+        return self._run(self.build_network, genotype, input_shape=input_shape, classes=classes)
+
+    def build_reduced(self, genotype: str, *, input_shape: Shape, classes: int) -> nn.Module:
+        """Run `build_reduced_network`; if there is none, reduce the full network by a rule.
+
+        The rule is one for images that are classified: other networks are left as they are.
+        """
+        build = self.build_reduced_network
+        if build is not None:
+            return self._run(build, genotype, input_shape=input_shape, classes=classes)
+        if _classifies_images(self, input_shape, classes):
+            return Shrinking().build(self, genotype, input_shape=input_shape, classes=classes)
+        return self.build(genotype, input_shape=input_shape, classes=classes)
+
+    def identity(self) -> dict[str, Json]:
+        """Name, genes, version, and how networks are reduced."""
+        own = self.build_reduced_network is not None
+        return {
+            "name": self.name,
+            "genes": [_identity(gene) for gene in self.genes],
+            "version": self.version,
+            "reduced": "own" if own else Shrinking().identity(),
+        }
+
+
+@lru_cache(maxsize=16)
+def _classifies_images(space: Space, input_shape: Shape, classes: int) -> bool:
+    """Return whether there are networks that map images (N, C, H, W) to logits (N, classes)."""
+    return len(input_shape) == 3 and any(
+        _gives_logits(architecture, input_shape, classes) for architecture in covering_sample(space)
+    )
+
+
+def _gives_logits(architecture: Architecture, input_shape: Shape, classes: int) -> bool:
+    import torch
+
+    images = torch.zeros(2, *input_shape)
+    try:
+        network = architecture.build(input_shape=input_shape, classes=classes).eval()
+        with seeded_torch(0), torch.no_grad():
+            return tuple(network(images).shape) == (len(images), classes)
+    except Exception:  # noqa: BLE001  (a user's own network may raise anything)
+        return False
+
+
+def _identity(gene: Gene) -> dict[str, Json]:
+    """Return everything about a gene as JSON."""
+    identity = {"name": gene.name, "choices": gene.choices}
+    conditions = {"active_if": gene.conditions} if gene.conditions else {}
+    plain: dict[str, Json] = json.loads(json.dumps(identity | conditions))
+    return plain
+
 
 def _json(values: Mapping[str, Choice]) -> str:
     return json.dumps(values, separators=(",", ":"))
@@ -87,13 +167,23 @@ def _json(values: Mapping[str, Choice]) -> str:
 
 def _parsed(genotype: str) -> dict[str, Any]:
     try:
-        given = json.loads(genotype)
+        given = json.loads(genotype, object_pairs_hook=_each_once)
     except (ValueError, RecursionError) as error:
         raise GenotypeError(f"Malformed genotype {genotype!r}: {error}.") from error
     if not isinstance(given, dict):
         raise GenotypeError(
             f"Malformed genotype {genotype!r}: it must be a JSON object with the genes."
         )
+    return given
+
+
+def _each_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object, in which no name may stand twice."""
+    given: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in given:
+            raise ValueError(f"the name {name!r} stands in it twice")
+        given[name] = value
     return given
 
 

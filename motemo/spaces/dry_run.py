@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import NamedTuple
 
-from motemo.errors import MotemoError
+from motemo.errors import EvaluationError, MotemoError
 from motemo.seeds import seeded_torch
 from motemo.space import Choice, Gene, Shape
+from motemo.spaces.decision_space import Builder
+from motemo.spaces.lazy_modules import require_network
 from motemo.spaces.suggestions import Suggestions
-
-if TYPE_CHECKING:
-    from torch import nn
-
-Builder: TypeAlias = "Callable[[Any, Shape, int], nn.Module]"
-"""From what suggests values as an Optuna trial does, the shape of one image (C, H, W) and the
-number of classes to a network that maps images `(N, C, H, W)` to logits `(N, classes)`."""
 
 
 class Asked(NamedTuple):
@@ -67,7 +62,9 @@ class DryRun:
         trial = Suggestions(answer)
         try:
             with seeded_torch(0), torch.device(device or self._device):
-                self.build(trial, self.input_shape, self.classes)
+                require_network(self.build(trial, self.input_shape, self.classes))
+        except EvaluationError as error:
+            return Asked(trial.genes, error=error)
         except MotemoError:
             raise
         except (TrialPruned, ValueError) as error:

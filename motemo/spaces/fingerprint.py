@@ -3,27 +3,42 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable
+from types import BuiltinFunctionType, FunctionType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import nn
 
-_PLAIN = re.compile(r"[\w., ()-]+")  # no address of an object
-_TELLING = ("kernel_size", "stride", "padding", "dilation", "groups", "num_heads", "p")
-
 
 def fingerprint(networks: Iterable[nn.Module]) -> str:
-    """Return a digest of the networks' layers in order: kinds, strides and the like, weights.
+    """Return a digest of the networks' layers in order: kinds, settings, shapes of weights.
 
-    It says nothing of how layers are connected, and nothing of the values of weights.
+    Settings are a module's public attributes, such as a stride, as far as they are numbers, text,
+    truth values or functions (by name), or lists of these. Not seen is what `forward` computes, how
+    layers are connected, and the values of weights and buffers.
     """
     lines = []
     for network in networks:
         for name, module in network.named_modules():
-            told = [str(getattr(module, option, None)) for option in _TELLING]
-            shown = " ".join(text for text in told if _PLAIN.fullmatch(text))
-            lines.append(f"{name} {type(module).__name__} {shown}")
+            settings = {k: v for k, v in vars(module).items() if not k.startswith("_")}
+            lines.append(f"{name} {type(module).__name__} {_shown(settings)}")
         lines += [f"{name} {[*weight.shape]}" for name, weight in network.state_dict().items()]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def _shown(value: object) -> str:
+    """Return a setting as text that is the same in every process."""
+    match value:
+        case float():
+            return f"{value:.9g}"  # the same on machines that round otherwise
+        case None | int() | str():
+            return repr(value)
+        case list() | tuple():
+            return f"[{', '.join(map(_shown, value))}]"
+        case dict():
+            return f"{{{', '.join(f'{_shown(k)}: {_shown(v)}' for k, v in value.items())}}}"
+        case FunctionType() | BuiltinFunctionType():
+            return value.__qualname__
+        case _:
+            return type(value).__name__

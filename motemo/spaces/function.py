@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from motemo.errors import GenotypeError
-from motemo.space import Choice, Gene, Json, Shape
-from motemo.spaces.decision_space import Answer, Decided, DecisionSpace
+from motemo.space import Choice, Gene, Shape
+from motemo.spaces.decision_space import Answer, Builder, Decided, DecisionSpace
 from motemo.spaces.gene_count import count_combinations
 from motemo.spaces.lazy_modules import with_sizes
-from motemo.spaces.shrinking.rule import Shrinking
 
 if TYPE_CHECKING:
     from torch import nn
@@ -74,46 +72,28 @@ class FunctionSpace(DecisionSpace):
         return Decided(values, None)
 
     def invalid_reason(self, genotype: str) -> str | None:
-        """Ask `invalid`."""
-        return (self.invalid(self.decided(genotype).values) or None) if self.invalid else None
+        """Ask `invalid`; where it gives no reason but True, say so."""
+        reason: object = self.invalid and self.invalid(self.decided(genotype).values)
+        if not reason:
+            return None
+        return reason if isinstance(reason, str) else f"the space's `invalid` gives {reason!r}"
 
     @property
     def size(self) -> int:
-        """Number of written genotypes."""
-        return count_combinations(self.genes)
+        """Number of written genotypes, or an upper bound if `size_is_bound`."""
+        return count_combinations(self.genes).number
 
-    def build(self, genotype: str, *, input_shape: Shape, classes: int) -> nn.Module:
-        """Call `build_network`."""
-        network = self.build_network(self.decided(genotype).values, input_shape, classes)
+    @property
+    def size_is_bound(self) -> bool:
+        """Whether genes depend on too many others for their combinations to be counted."""
+        return count_combinations(self.genes).is_bound
+
+    def _run(
+        self, builder: Builder, genotype: str, *, input_shape: Shape, classes: int
+    ) -> nn.Module:
+        """Call one of the functions with the values of the active genes."""
+        network = builder(self.decided(genotype).values, input_shape, classes)
         return with_sizes(network, input_shape)
-
-    def build_reduced(self, genotype: str, *, input_shape: Shape, classes: int) -> nn.Module:
-        """Call `build_reduced_network`, or `build_network` if there is none."""
-        build = self.build_reduced_network or self.build_network
-        network = build(self.decided(genotype).values, input_shape, classes)
-        return with_sizes(network, input_shape)
-
-    def identity(self) -> dict[str, Json]:
-        """Name, genes and version."""
-        return {
-            "name": self.name,
-            "genes": [gene_identity(gene) for gene in self.genes],
-            "version": self.version,
-            "reduced": own_or_general(self.build_reduced_network),
-        }
-
-
-def own_or_general(build_reduced_network: object) -> Json:
-    """Return how networks are reduced: by a function of one's own, or by the general rule."""
-    return Shrinking().identity() if build_reduced_network is None else "own"
-
-
-def gene_identity(gene: Gene) -> dict[str, Json]:
-    """Return everything about a gene as JSON."""
-    identity = {"name": gene.name, "choices": gene.choices}
-    conditions = {"active_if": gene.conditions} if gene.conditions else {}
-    plain: dict[str, Json] = json.loads(json.dumps(identity | conditions))
-    return plain
 
 
 def _check_conditions(gene: Gene, before: Mapping[str, Gene]) -> None:

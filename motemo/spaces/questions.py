@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -12,7 +12,7 @@ import numpy as np
 from motemo.errors import GenotypeError, SettingsError
 from motemo.space import Choice, Gene
 from motemo.spaces.decision_space import Answer, Decided
-from motemo.spaces.dry_run import Asked
+from motemo.spaces.dry_run import Asked, DryRun
 from motemo.spaces.suggestions import other_choices
 
 _QUIET_DRAWS = 128
@@ -47,11 +47,11 @@ class Questions:
     """The tree of questions of a builder, as far as it is known.
 
     Attributes:
-        run: Runs the builder with some answers.
+        run: Runs the builder with answers.
         genes: Everything that it has asked for, by name, as it was found.
     """
 
-    run: Callable[[Answer], Asked]
+    run: DryRun
     genes: dict[str, Gene] = field(default_factory=dict, init=False)
     _order: list[str] = field(default_factory=list, init=False)
     _discovered: bool = field(default=False, init=False)
@@ -81,6 +81,14 @@ class Questions:
         """The genes, each after the one that it was asked for after when it was found."""
         return tuple(self.genes[name] for name in self._order)
 
+    @property
+    def _example(self) -> str:
+        shape, classes = self.run.input_shape, self.run.classes
+        return (
+            f"It was given the input shape {shape} and {classes} classes; where it needs others, "
+            "set them, as in BuilderSpace(example_shape=(1, 28, 28), example_classes=2)."
+        )
+
     def discover(self) -> None:
         """Find the genes: by each choice of each gene where it first appears, then at random.
 
@@ -101,7 +109,7 @@ class Questions:
         if all(decided.reason is not None for decided in drawn):
             raise SettingsError(
                 f"The builder refuses all of {len(drawn)} architectures, the last one because: "
-                f"{drawn[-1].reason}"
+                f"{str(drawn[-1].reason).rstrip('.')}. {self._example}"
             )
         self._discovered = True
 
@@ -144,8 +152,9 @@ class Questions:
         asked = self.run(choose)
         if asked.error is not None and not self._discovered:
             raise SettingsError(
-                f"The builder raises {type(asked.error).__name__}: {asked.error}, given {chosen}. "
-                "If it cannot build these, let it raise ValueError with the reason."
+                f"The builder cannot be run with {chosen}: {type(asked.error).__name__}: "
+                f"{str(asked.error).rstrip('.')}. If it cannot build these, let it raise "
+                f"ValueError with the reason. {self._example}"
             ) from asked.error
         self._place([gene.name for gene in asked.genes])
         self._remember(asked, chosen)

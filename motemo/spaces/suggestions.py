@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from typing import NoReturn
 
 import numpy as np
 
@@ -16,7 +17,9 @@ MOST_CHOICES = 256
 class Suggestions:
     """Suggests values as an Optuna trial does, from what somebody else has decided.
 
-    Ranges must be bounded and in steps: a gene has a list of choices.
+    Ranges must be bounded and in steps: a gene has a list of choices. Notes on the trial are
+    taken and thrown away. There is nothing else of a trial, such as its number: a network depends
+    on what is decided alone.
 
     Args:
         answer: Decides on a gene.
@@ -27,6 +30,15 @@ class Suggestions:
         self._genes: dict[str, Gene] = {}
         self._params: dict[str, Choice] = {}
 
+    def __getattr__(self, name: str) -> NoReturn:
+        """Say what there is."""
+        raise AttributeError(
+            f"a builder's trial has no {name!r}, only suggest_categorical, suggest_int, "
+            "suggest_float, params and set_user_attr",
+            name=name,
+            obj=self,
+        )
+
     @property
     def genes(self) -> tuple[Gene, ...]:
         """What was asked for so far, in order."""
@@ -36,6 +48,9 @@ class Suggestions:
     def params(self) -> dict[str, Choice]:
         """What was suggested so far, in order."""
         return dict(self._params)
+
+    def set_user_attr(self, key: str, value: object) -> None:
+        """Take a note, and throw it away: a builder runs for more than the trials of a study."""
 
     def suggest_categorical(self, name: str, choices: Sequence[Choice]) -> Choice:
         """Return one of some values."""
