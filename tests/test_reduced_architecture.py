@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from operator import attrgetter
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import fx, nn
 from torch.nn import functional as F  # noqa: N812
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
-from motemo import FunctionSpace, Gene, Mote, NasBench201, load_data
+from motemo import BuilderSpace, FunctionSpace, Gene, Mote, NasBench201, load_data
 from motemo.counting import count_parameters
 from motemo.errors import SettingsError
 from motemo.objective import Measurement
@@ -26,12 +31,14 @@ from motemo.seeds import seeded_torch
 from motemo.space import Choice, Shape, Space
 from motemo.spaces.nasbench201_network import Cell, Reduction
 from motemo.spaces.shrinking.cost import multiply_adds
-from motemo.spaces.shrinking.follow import NotFollowedError, follow
+from motemo.spaces.shrinking.follow import follow
 from motemo.spaces.shrinking.narrow import narrow
-from motemo.spaces.shrinking.repeats import dispensable, repeats, signature
+from motemo.spaces.shrinking.repeats import dispensable, repeats
 from motemo.spaces.shrinking.rule import Shrinking, plan_of
 from motemo.spaces.shrinking.sample import covering_sample
 from motemo.spaces.shrinking.sizes import Sizes, constant
+from motemo.spaces.shrinking.structure import signature, structure
+from motemo.spaces.shrinking.tracing import NotFollowedError
 from motemo.spaces.shrinking.widths import WidthMap
 
 SHAPE: Shape = (3, 16, 16)
@@ -271,7 +278,7 @@ def test_widths_that_differ_stay_different_and_in_order(seed: int) -> None:
     mapped = [width_map(width) for width in widths]
     assert mapped == sorted(set(mapped))
     assert all(1 <= new <= old for new, old in zip(mapped, widths, strict=True))
-    by_eights = WidthMap.of((8, 64, 512), 0.125)  # multiples of 8 that it has not seen
+    by_eights = WidthMap.of((8, 64, 512), 0.25)  # multiples of 8 that it has not seen
     assert len({by_eights(width) for width in range(8, 520, 8)}) == 64
 
 
@@ -333,10 +340,9 @@ CELLS = NasBench201(channels=4, cells=1)
 @pytest.mark.parametrize(
     ("name", "count", "shape"),
     [
-        ("nasbench201", 25, (3, 16, 16)),
-        ("nasbench_macro", 10, (3, 16, 16)),
-        ("nats_size", 15, (3, 16, 16)),
-        ("nasbench101", 5, (3, 8, 8)),
+        ("nasbench201", 8, (3, 16, 16)),
+        ("nats_size", 8, (3, 16, 16)),
+        ("nasbench101", 4, (3, 8, 8)),
     ],
 )
 def test_different_keys_have_different_networks(name: str, count: int, shape: Shape) -> None:
@@ -352,7 +358,7 @@ def test_different_keys_have_different_networks(name: str, count: int, shape: Sh
 
 
 def test_every_architecture_of_an_own_space_stays_apart() -> None:
-    keys = valid(OWN, 100, seed=1)
+    keys = valid(OWN, 40, seed=1)
     networks = [SMALL.build(OWN, key, input_shape=SHAPE, classes=5) for key in keys]
     assert len({fingerprint(network) for network in networks}) == len(keys)
     plan = plan_of(SMALL, OWN, SHAPE, 5)
@@ -482,6 +488,331 @@ def test_settings_that_cannot_work_are_refused() -> None:
         Shrinking(method="magic")  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="least_ratio"):
         Shrinking(least_ratio=0)
+
+
+# What a trial of the plan is for
+
+
+def own_space(
+    name: str, choices: Mapping[str, tuple[Choice, ...]], layers: Callable[..., Sequence[nn.Module]]
+) -> FunctionSpace:
+    """Return a space of one gene each; `layers` takes their values and gives layers of 32 channels.
+
+    These lie between a stem and a classifier.
+    """
+
+    def build(values: Mapping[str, Choice], shape: Shape, classes: int) -> nn.Module:
+        body = layers(**values)
+        head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, classes)]
+        return nn.Sequential(conv(shape[0], 32), *body, *head)
+
+    genes = tuple(Gene(gene, values) for gene, values in choices.items())
+    return FunctionSpace(name=name, genes=genes, build_network=build)
+
+
+def every(space: Space) -> list[str]:
+    """Return all genotypes of a small space."""
+    names = [gene.name for gene in space.genes]
+    values = itertools.product(*(gene.choices for gene in space.genes))
+    return [space.write(dict(zip(names, some, strict=True))) for some in values]
+
+
+def reduced(space: Space, millions: float) -> dict[str, nn.Module]:
+    """Return the reduced networks of all genotypes of a small space; they work."""
+    rule = Shrinking(multiply_adds=round(1e6 * millions))
+    found = {}
+    for genotype in every(space):
+        with seeded_torch(0):
+            found[genotype] = rule.build(space, genotype, input_shape=SHAPE, classes=5)
+        assert found[genotype].train()(torch.rand(2, *SHAPE)).shape == (2, 5)
+    return found
+
+
+def none_alike(space: Space, millions: float) -> bool:
+    networks = reduced(space, millions)
+    return len({structure(network) for network in networks.values()}) == len(networks)
+
+
+class Acting(nn.Module):
+    """A block with a choice that stands nowhere among its layers."""
+
+    def __init__(self, choice: object, width: int = 32) -> None:
+        super().__init__()
+        self.first, self.second = conv(width, width), conv(width, width)
+        self.keep(choice)
+
+    def keep(self, choice: object) -> None:
+        raise NotImplementedError
+
+    def act(self, x: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.second(self.act(self.first(x)))
+        return out
+
+
+class ByFunction(Acting):
+    functions = MappingProxyType({"relu": F.relu, "tanh": torch.tanh, "silu": F.silu})
+
+    def keep(self, choice: object) -> None:
+        self.function = self.functions[str(choice)]
+
+    def act(self, x: torch.Tensor) -> torch.Tensor:
+        return self.function(x)
+
+
+class ByHiddenName(Acting):
+    def keep(self, choice: object) -> None:
+        self._name = str(choice)
+
+    def act(self, x: torch.Tensor) -> torch.Tensor:
+        return ByFunction.functions[self._name](x)
+
+
+class ByPartial(Acting):
+    def keep(self, choice: object) -> None:
+        self.function = partial(F.leaky_relu, negative_slope={"relu": 0.1}.get(str(choice), 0.3))
+        self.twice = choice == "tanh"
+
+    def act(self, x: torch.Tensor) -> torch.Tensor:
+        return self.function(x) * (2 if self.twice else 1)
+
+
+class ByBuffer(Acting):
+    def keep(self, choice: object) -> None:
+        self.register_buffer("scale", torch.tensor(float(len(str(choice)) + (choice == "silu"))))
+
+    def act(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.scale
+
+
+class ByInitialValue(Acting):
+    def keep(self, choice: object) -> None:
+        value = {"relu": 0.0, "tanh": 0.5, "silu": 1.0}[str(choice)]
+        self.scale = nn.Parameter(torch.full((32, 1, 1), value))
+
+    def act(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.scale
+
+
+@pytest.mark.parametrize("block", [ByFunction, ByHiddenName, ByPartial, ByBuffer, ByInitialValue])
+def test_blocks_that_differ_in_anything_are_not_taken_for_alike(block: type[Acting]) -> None:
+    choices = {"a": ("relu", "tanh"), "b": ("relu", "silu")}
+    space = own_space(block.__name__, choices, lambda a, b: [block(a), block(b)])
+    assert none_alike(space, 0.5)
+
+
+def test_alike_is_what_was_made_alike() -> None:
+    with seeded_torch(0):
+        one, other = (ByFunction("relu") for _ in range(2))
+    assert signature(one) == signature(other)
+    tied = nn.Sequential(ByFunction("relu"), ByFunction("relu"))
+    assert repeats(tied) == {"1"}
+    tied[1].first[0].weight = tied[0].first[0].weight
+    assert repeats(tied) == set()
+    local = nn.Sequential(*(Acting.__new__(Acting) for _ in range(2)))
+    for block in local:
+        nn.Module.__init__(block)
+        block.function = lambda x: x
+    assert repeats(local) == set()
+
+
+WIDE_32 = {
+    "group norm": lambda: [nn.Conv2d(32, 64, 1), nn.GroupNorm(32, 64), nn.Conv2d(64, 32, 1)],
+    "grouped": lambda: [conv(32, 32, groups=16)],
+    "shuffle": lambda: [nn.ChannelShuffle(16)],
+    "weight norm": lambda: [weight_norm(nn.Conv2d(32, 32, 1))],
+    "spectral norm": lambda: [spectral_norm(nn.Conv2d(32, 32, 1))],
+}
+
+
+@pytest.mark.parametrize("name", WIDE_32)
+def test_narrowed_networks_work(name: str) -> None:
+    space = own_space(
+        name, {"kernel": (1, 3)}, lambda kernel: [*WIDE_32[name](), conv(32, 32, kernel)]
+    )
+    assert none_alike(space, 0.05)
+    plan = plan_of(Shrinking(multiply_adds=50_000), space, SHAPE, 5)
+    assert plan.widths is not None
+    costs = [multiply_adds(network, SHAPE) for network in reduced(space, 0.05).values()]
+    assert np.median(costs) == pytest.approx(plan.multiply_adds)
+
+
+class TokenMixer(nn.Module):
+    """A convolution over tokens, with channels behind them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.mix = nn.Conv2d(3, 32, 4, 4), nn.Conv1d(16, 16, 1)
+        self.linear, self.head = nn.Linear(32, 24), nn.Linear(24, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        tokens = self.mix(self.stem(x).flatten(2).transpose(1, 2))
+        return self.head(self.linear(tokens).mean(1))  # type: ignore[no-any-return]
+
+
+def test_a_convolution_over_tokens_keeps_the_axes_behind_them() -> None:
+    followed = follow(TokenMixer(), SHAPE)
+    assert sorted(followed.free().values()) == [16, 24]  # tokens that are mixed, and the last width
+    narrowed = narrow(followed, dict.fromkeys(followed.free(), 3))
+    assert narrowed(torch.rand(2, *SHAPE)).shape == (2, 5)
+
+
+def test_groups_of_one_channel_are_another_choice() -> None:
+    space = own_space(
+        "groups", {"groups": (1, 2, 8, 16, 32)}, lambda groups: [conv(32, 32, groups=groups)]
+    )
+    assert none_alike(space, 0.1)
+
+
+class Grouping(nn.Module):
+    """Groups of channels, where nothing says which of two numbers is that of groups."""
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        n, _, h, w = x.shape
+        return x.reshape(n, self.groups, 32 // self.groups, h, w).softmax(2).reshape(n, 32, h, w)
+
+
+def test_what_would_become_one_network_is_made_less_small() -> None:
+    space = own_space(
+        "grouping", {"groups": (4, 16)}, lambda groups: [Grouping(groups), conv(32, 32)]
+    )
+    assert none_alike(space, 0.05)
+    plan = plan_of(Shrinking(multiply_adds=50_000), space, SHAPE, 5)
+    assert "would become one network" in str(plan.reason)
+    assert plan.widths is not None
+    assert plan.widths.ratio > 0.25
+
+
+class SometimesBranching(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x if x.sum() > 0 else -x
+
+
+def test_one_that_cannot_be_followed_sees_smaller_images() -> None:
+    values = tuple(range(40))
+
+    def layers(a: int, b: int) -> list[nn.Module]:
+        branch = [SometimesBranching()] if (a, b) == (7, 11) else []
+        return [conv(32, 32), *branch, nn.Softplus(beta=1 + a + 40 * b)]
+
+    space = own_space("seldom", {"a": values, "b": values}, layers)
+    rule = Shrinking(multiply_adds=300_000)
+    plan = plan_of(rule, space, SHAPE, 5)
+    assert plan.widths is not None
+    network = rule.build(space, space.write({"a": 7, "b": 11}), input_shape=SHAPE, classes=5)
+    assert network(torch.rand(2, *SHAPE)).shape == (2, 5)
+    assert count_parameters(network) == count_parameters(
+        space.build(space.write({"a": 7, "b": 11}), input_shape=SHAPE, classes=5)
+    )
+    assert isinstance(network.get_submodule("0"), nn.AvgPool2d)
+
+
+@pytest.mark.parametrize("builder", [False, True])
+def test_a_depth_that_is_seldom_searched_stays(builder: bool) -> None:
+    def network(kind: int, sub: str, depth: int, shape: Shape, classes: int) -> nn.Module:
+        inner = [conv(32, 32, "abcd".index(sub) * 2 + 1), nn.Softplus(beta=kind)]
+        deep = nn.Sequential(*(conv(32, 32) for _ in range(depth)))
+        head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, classes)]
+        return nn.Sequential(conv(shape[0], 32), *inner, deep, *head)
+
+    def asked(trial: Any, shape: Shape, classes: int) -> nn.Module:
+        kind, sub, depth = trial.suggest_int("kind", 1, 8), "a", 3
+        if kind == 5:
+            sub = trial.suggest_categorical("sub", tuple("abcd"))
+        if sub == "d":
+            depth = trial.suggest_int("depth", 2, 3)
+        return network(kind, sub, depth, shape, classes)
+
+    def declared(values: Mapping[str, Choice], shape: Shape, classes: int) -> nn.Module:
+        given: dict[str, Any] = {"sub": "a", "depth": 3, **values}
+        return network(**given, shape=shape, classes=classes)
+
+    genes = (
+        Gene("kind", tuple(range(1, 9))),
+        Gene("sub", tuple("abcd"), active_if={"kind": 5}),
+        Gene("depth", (2, 3), active_if={"sub": "d"}),
+    )
+    space = (
+        BuilderSpace(name="asked", build_network=asked)
+        if builder
+        else FunctionSpace(name="declared", genes=genes, build_network=declared)
+    )
+    seen = [json.loads(one.genotype) for one in covering_sample(space)]
+    assert {one.get("depth") for one in seen} == {None, 2, 3}
+    rule = Shrinking(multiply_adds=500_000)
+    deep = [
+        rule.build(
+            space, space.write({"kind": 5, "sub": "d", "depth": n}), input_shape=SHAPE, classes=5
+        )
+        for n in (2, 3)
+    ]
+    assert structure(deep[0]) != structure(deep[1])
+
+
+class StochasticDepth(Acting):
+    def keep(self, choice: object) -> None: ...
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training and torch.rand(1).item() < 0.5:
+            return x
+        return x + self.second(self.first(x))
+
+
+class FunctionalDropout(Acting):
+    def keep(self, choice: object) -> None: ...
+
+    def act(self, x: torch.Tensor) -> torch.Tensor:
+        return F.dropout(x, 0.5, self.training)
+
+
+@pytest.mark.parametrize(
+    ("block", "reason"), [(StochasticDepth, "random numbers"), (FunctionalDropout, "evaluation")]
+)
+def test_what_tracing_would_bake_in_is_not_traced(block: type[Acting], reason: str) -> None:
+    network = nn.Sequential(conv(3, 32), block(0))
+    state = torch.get_rng_state()
+    for mode in (True, False):
+        with pytest.raises(NotFollowedError, match=reason):
+            follow(network.train(mode), SHAPE)
+    assert torch.equal(state, torch.get_rng_state())
+    space = own_space(
+        block.__name__, {"kernel": (1, 3)}, lambda kernel: [block(0), conv(32, 32, kernel)]
+    )
+    for network in reduced(space, 2).values():
+        network.eval()
+        x = torch.rand(2, *SHAPE)
+        assert torch.equal(network(x), network(x))
+
+
+def test_shared_weights_stay_shared() -> None:
+    def layers(tied: bool) -> list[nn.Module]:
+        one, other = conv(32, 32), conv(32, 32)
+        if tied:
+            other[0].weight = one[0].weight
+        return [one, nn.Sigmoid(), other]
+
+    space = own_space("tied", {"tied": (True, False)}, layers)
+    untied, tied = sorted(map(count_parameters, reduced(space, 1).values()), reverse=True)
+    assert plan_of(Shrinking(multiply_adds=1_000_000), space, SHAPE, 5).widths is not None
+    assert tied < untied
+
+
+def test_a_fixed_block_may_repeat_within() -> None:
+    def layers(kernel: int) -> list[nn.Module]:
+        block = nn.Sequential(*(nn.Sequential(conv(32, 32), conv(32, 32, 1)) for _ in range(3)))
+        return [conv(32, 32, kernel), block]
+
+    space = own_space("fixed", {"kernel": (1, 3)}, layers)
+    networks = reduced(space, 8)
+    plan = plan_of(Shrinking(multiply_adds=8_000_000), space, SHAPE, 5)
+    assert {path for path, _ in plan.fixed} == {"2"}
+    assert all(kinds(network)[nn.Conv2d] == 2 for network in networks.values())
 
 
 # In an estimate

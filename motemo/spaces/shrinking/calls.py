@@ -58,6 +58,8 @@ class Followed:
         unflattened: Axes that an `nn.Unflatten` makes of one, by path.
         literals: Where sizes stand in the program itself: how to write arguments anew, by node.
         costs: Multiply-adds of its operators.
+        has_unknown: Whether there are operators that are not understood.
+        other_cost: Multiply-adds of one image in these.
         widths: Axes that layers chose, rather than took over.
     """
 
@@ -68,6 +70,8 @@ class Followed:
     unflattened: dict[str, Axes] = field(default_factory=dict)
     literals: dict[str, Callable[[Arguments, NewSize], Arguments]] = field(default_factory=dict)
     costs: list[Cost] = field(default_factory=list)
+    has_unknown: bool = False
+    other_cost: float = 0.0
     widths: list[Axis] = field(default_factory=list)
 
     def choose(self, size: int) -> Axis:
@@ -83,7 +87,7 @@ class Followed:
 
     def multiply_adds(self, widths: Mapping[Atom, int]) -> float:
         """Return the multiply-adds of one image: convolutions, linear layers, matrix products."""
-        total = 0.0
+        total = self.other_cost
         for cost in self.costs:
             product = cost.factor
             for axis in cost.times:
@@ -138,6 +142,7 @@ class Call:
 
     def unknown(self) -> Any:  # noqa: ANN401
         """Freeze all that the operator sees, and return axes that never change."""
+        self.followed.has_unknown |= self.node.op != "output"
         for axes in self.tensors():
             self.sizes.freeze(*axes)
         return constants(self.result)

@@ -14,7 +14,8 @@ import torch
 from torch import nn
 
 from motemo.space import Shape
-from motemo.spaces.shrinking.repeats import BATCH, shapes_of_called_once, signature
+from motemo.spaces.shrinking.repeats import BATCH, shapes_of_called_once
+from motemo.spaces.shrinking.structure import shared_weights, signature
 
 _LEAST_LAYERS = 2
 
@@ -27,8 +28,9 @@ def blocks(network: nn.Module) -> set[Block]:
 
     A block is a module inside a `Sequential` or `ModuleList` with two convolutions or more.
     """
+    shared = shared_weights(network)
     return {
-        (f"{path}.{name}" if path else name, signature(child))
+        (f"{path}.{name}" if path else name, signature(child, shared))
         for path, module in network.named_modules()
         if isinstance(module, nn.Sequential | nn.ModuleList)
         for name, child in module.named_children()

@@ -13,14 +13,11 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from motemo.errors import EvaluationError
 from motemo.space import Shape
 from motemo.spaces.shrinking.calls import BATCH, Call, Followed, paired
+from motemo.spaces.shrinking.cost import multiply_adds
 from motemo.spaces.shrinking.operators import axes_of
-
-
-class NotFollowedError(EvaluationError):
-    """A network cannot be followed; says why."""
+from motemo.spaces.shrinking.tracing import NotFollowedError, reason_of, traced
 
 
 def follow(network: nn.Module, input_shape: Shape) -> Followed:
@@ -31,23 +28,17 @@ def follow(network: nn.Module, input_shape: Shape) -> Followed:
     Raises:
         NotFollowedError: It cannot be traced, or not run.
     """
-    try:
-        traced = fx.symbolic_trace(network)
-    except Exception as error:  # a user's own network may raise anything
-        raise NotFollowedError(f"torch.fx cannot trace it: {_one_line(error)}") from error
-    followed = Followed(traced)
+    followed = Followed(traced(network))
     try:
         with torch.device("meta"), torch.no_grad():
-            shapes_only = copy.deepcopy(traced).to("meta").eval()
+            shapes_only = copy.deepcopy(followed.graph).to("meta").eval()
             _Follower(shapes_only, followed).run(torch.empty(BATCH, *input_shape))
     except Exception as error:
-        raise NotFollowedError(f"following it failed: {_one_line(error)}") from error
+        raise NotFollowedError(f"following it failed: {reason_of(error)}") from error
+    if followed.has_unknown:
+        whole = multiply_adds(network, input_shape)
+        followed.other_cost = max(0.0, whole - followed.multiply_adds({}))
     return followed
-
-
-def _one_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0]
 
 
 class _Follower(fx.Interpreter):

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from motemo.spaces.shrinking.calls import Axes, Call, Cost, Layer, constants, kept
 from motemo.spaces.shrinking.reshaping import reshaped
@@ -17,7 +18,7 @@ from motemo.spaces.shrinking.sizes import Axis, constant
 def module_axes(call: Call, module: nn.Module) -> Any:  # noqa: ANN401  (axes, maybe nested)
     """Return the axes of what a module gives; one without weights changes no width."""
     axes, result = call.first, call.result
-    if axes is None:
+    if axes is None or _is_altered(module):
         return call.unknown()
     for kinds, handler in MODULES:
         if isinstance(module, kinds):
@@ -28,10 +29,19 @@ def module_axes(call: Call, module: nn.Module) -> Any:  # noqa: ANN401  (axes, m
     return kept(call, axes, result)
 
 
+def _is_altered(module: nn.Module) -> bool:
+    """Return whether something besides torch computes its weights or what it gives."""
+    return any(
+        is_parametrized(one) or one._forward_pre_hooks or one._forward_hooks
+        for one in module.modules()
+    )
+
+
 def _convolution(call: Call, conv: Any) -> Any:  # noqa: ANN401
     axes: Axes = call.first
     if len(axes) != conv.weight.dim():
         return call.unknown()  # without a batch
+    call.sizes.freeze(*axes[2:])
     layer = _layer(call, axes[1], lambda: _grouped(call, axes[1], conv))
     window = math.prod(conv.kernel_size)
     seen = call.value(call.node.args[0]) if conv.transposed else call.result
@@ -47,7 +57,7 @@ def _grouped(call: Call, channels: Axis, conv: Any) -> Layer:  # noqa: ANN401
     if groups == conv.in_channels and not conv.transposed:
         times = out // groups
         return Layer(channels, call.sizes.product([constant(times), channels]), channels)
-    call.sizes.factor(channels, (groups, conv.in_channels // groups))
+    call.sizes.factor(channels, (groups, conv.in_channels // groups), places=[1])
     per_group = call.followed.choose(out // groups)
     return Layer(channels, call.sizes.product([constant(groups), per_group]), constant(groups))
 
@@ -84,7 +94,8 @@ def _prelu(call: Call, module: nn.PReLU) -> Any:  # noqa: ANN401
 
 def _group_norm(call: Call, norm: nn.GroupNorm) -> Axes:
     axes: Axes = call.first
-    call.sizes.factor(axes[1], (norm.num_groups, norm.num_channels // norm.num_groups))
+    per_group = norm.num_channels // norm.num_groups
+    call.sizes.factor(axes[1], (norm.num_groups, per_group), places=[1])
     return _per_channel(call, norm)
 
 
@@ -106,7 +117,7 @@ def _self_attention(call: Call, attention: nn.MultiheadAttention) -> Any:  # noq
     for axes in taken[1:]:
         call.sizes.unify(channels, axes[-1])
     heads = attention.num_heads
-    call.sizes.factor(channels, (heads, attention.embed_dim // heads))
+    call.sizes.factor(channels, (heads, attention.embed_dim // heads), places=[1])
     layer = _layer(call, channels, lambda: Layer(channels, channels))
     tokens = [axes[1] if attention.batch_first else axes[0] for axes in taken]
     call.followed.costs += [
@@ -135,7 +146,8 @@ def _unflatten_module(call: Call, module: nn.Unflatten) -> Axes:
 
 def _shuffle(call: Call, module: nn.ChannelShuffle) -> Axes:
     axes: Axes = call.first
-    call.sizes.factor(axes[1], (module.groups, call.sizes.size(axes[1]) // module.groups))
+    per_group = call.sizes.size(axes[1]) // module.groups
+    call.sizes.factor(axes[1], (module.groups, per_group), places=[1])
     return axes
 
 

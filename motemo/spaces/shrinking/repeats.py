@@ -10,33 +10,9 @@ import torch
 from torch import nn
 
 from motemo.space import Shape
+from motemo.spaces.shrinking.structure import shared_weights, signature
 
 BATCH = 7
-_PLAIN = (bool, int, float, str, type(None))
-
-
-def signature(module: nn.Module) -> tuple[Any, ...]:
-    """Return a value that is equal for two modules of the same structure, weights aside."""
-    own = {
-        name: value
-        for name, value in vars(module).items()
-        if not name.startswith("_") and name != "training" and _is_plain(value)
-    }
-    return (
-        type(module),
-        module.extra_repr(),
-        tuple(sorted((name, repr(value)) for name, value in own.items())),
-        tuple((name, tuple(p.shape)) for name, p in module.named_parameters(recurse=False)),
-        tuple((name, signature(child)) for name, child in module.named_children()),
-    )
-
-
-def _is_plain(value: object) -> bool:
-    if isinstance(value, dict):
-        return all(map(_is_plain, value)) and all(map(_is_plain, value.values()))
-    if isinstance(value, tuple | list | set):
-        return all(map(_is_plain, value))
-    return isinstance(value, _PLAIN)
 
 
 def repeats(network: nn.Module) -> set[str]:
@@ -44,12 +20,13 @@ def repeats(network: nn.Module) -> set[str]:
 
     They are looked for in every `Sequential` and `ModuleList`.
     """
+    shared = shared_weights(network)
     return {
         f"{path}.{i}" if path else str(i)
         for path, module in network.named_modules()
         if isinstance(module, nn.Sequential | nn.ModuleList)
         for i in range(1, len(module))
-        if signature(module[i]) == signature(module[i - 1])
+        if signature(module[i], shared) == signature(module[i - 1], shared)
     }
 
 

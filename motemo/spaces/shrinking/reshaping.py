@@ -29,9 +29,17 @@ def transpose(call: Call) -> Axes:
 
 def reshape(call: Call) -> Axes:
     """Other axes of the same numbers, by sizes."""
-    result = reshaped(call, call.first, call.result)
+    result = reshaped(call, call.first, call.result, computed=_computed(call))
     _write_sizes_anew(call, result)
     return result
+
+
+def _computed(call: Call) -> list[int]:
+    """Return the places of sizes that the program computes; the others stand in it."""
+    sizes: Any = call.node.args[1:]
+    if len(sizes) == 1 and isinstance(sizes[0], list | tuple):
+        sizes = sizes[0]
+    return [i for i, size in enumerate(sizes) if not isinstance(size, int) or size == -1]
 
 
 def _write_sizes_anew(call: Call, result: Axes) -> None:
@@ -56,13 +64,18 @@ def flatten(call: Call) -> Axes:
     return reshaped(call, call.first, call.result)
 
 
-def reshaped(call: Call, axes: Axes, result: torch.Tensor) -> Axes:
-    """Match groups of axes before and after that hold equally many numbers."""
+def reshaped(call: Call, axes: Axes, result: torch.Tensor, *, computed: Sequence[int] = ()) -> Axes:
+    """Match groups of axes before and after that hold equally many numbers.
+
+    Where one axis is written as several, those at the places that are `computed` may change.
+    """
     before = [call.sizes.size(axis) for axis in axes]
     found: Axes = []
     i = 0
     for held, after in _groups(before, list(result.shape)):
-        found += _matched(call, axes[i : i + len(held)], after)
+        places = [place - len(found) for place in computed]
+        places = [place for place in places if 0 <= place < len(after)]
+        found += _matched(call, axes[i : i + len(held)], after, places or None)
         i += len(held)
     return found
 
@@ -81,7 +94,7 @@ def _groups(before: list[int], after: list[int]) -> Iterator[tuple[list[int], li
         yield held, has
 
 
-def _matched(call: Call, axes: Axes, after: Sequence[int]) -> Axes:
+def _matched(call: Call, axes: Axes, after: Sequence[int], places: Sequence[int] | None) -> Axes:
     while len(axes) > len(after) and any(is_one(call, axis) for axis in axes):
         axes = list(axes)
         axes.remove(next(axis for axis in axes if is_one(call, axis)))
@@ -89,7 +102,7 @@ def _matched(call: Call, axes: Axes, after: Sequence[int]) -> Axes:
         return axes
     if len(after) == 1:
         return [call.sizes.product(axes)]
-    return call.sizes.factor(call.sizes.product(axes), after)
+    return call.sizes.factor(call.sizes.product(axes), after, places=places)
 
 
 def is_one(call: Call, axis: Axis) -> bool:

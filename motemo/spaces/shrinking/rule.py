@@ -9,6 +9,7 @@ A space is looked at once, through a sample in which every choice of every gene 
 3. Widths are multiplied by one ratio for all architectures, in such a way that different ones stay
    different (`widths`).
 4. Where the least ratio is not enough, or a network cannot be followed, images are made smaller.
+5. The plan is tried: networks that do not work, or two that became one, make it a lesser one.
 
 Operations, connections, kernels, heads and strides stay as they are. Each step goes as far as the
 median of the sample needs to come down to a number of multiply-adds, so that all architectures of
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, TypeAlias, final
@@ -36,7 +38,7 @@ _logger = logging.getLogger(__name__)
 
 Method: TypeAlias = Literal["tracing", "knobs"]
 _METHODS = ("tracing", "knobs")
-_VERSION = 1
+_VERSION = 2
 
 
 @final
@@ -77,8 +79,27 @@ class Shrinking:
 
         It maps images `(N, C, H, W)` to logits `(N, classes)`, as the full network does.
         """
+        from motemo.spaces.shrinking.tracing import NotFollowedError
+
         plan = plan_of(self, space, input_shape, classes)
+        try:
+            return plan.build(genotype, input_shape=input_shape, classes=classes)
+        except NotFollowedError as error:
+            _logger.info("%s is not narrowed: %s", genotype, error)
+        plan = self._at_full_width(plan, space, genotype, input_shape, classes)
         return plan.build(genotype, input_shape=input_shape, classes=classes)
+
+    def _at_full_width(
+        self, plan: Plan, space: Space, genotype: str, input_shape: Shape, classes: int
+    ) -> Plan:
+        """Return a plan of images that are small enough for one architecture as it is."""
+        from motemo.spaces.shrinking.steps import Look, poolings
+
+        look = Look(space, [space.architecture(genotype)], input_shape, classes)
+        sizes = (one for one in poolings(input_shape) if one >= plan.pooling)
+        plans = (look.priced(look.untouched(one)) for one in sizes if look.can_build(one))
+        found = list(until_enough(plans, self.multiply_adds))
+        return found[-1] if found else look.untouched(1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +113,7 @@ class Plan:
         repeats: Paths of the modules that are left out.
         widths: What becomes of widths; None leaves them.
         multiply_adds: The median over a sample.
-        reason: Why networks are not narrowed, where that is so.
+        reason: Why networks are not made smaller by other means, where that is so.
     """
 
     space: Space
@@ -109,13 +130,24 @@ class Plan:
 
         from motemo.spaces.layers import initialise_reduced
 
-        shape = pooled(input_shape, self.pooling)
-        network = self._narrowed(self.thinned(genotype, shape, classes), shape)
+        network = self.reduced(genotype, input_shape, classes)
         if self.fixed or self.repeats or self.widths:
             initialise_reduced(network)
         if self.pooling == 1:
             return network
         return nn.Sequential(nn.AvgPool2d(self.pooling, ceil_mode=True), network)
+
+    def reduced(self, genotype: str, input_shape: Shape, classes: int) -> nn.Module:
+        """Return the network for images that are averaged already, with weights as they were.
+
+        Raises:
+            NotFollowedError: It cannot be narrowed.
+        """
+        from motemo.spaces.shrinking.narrow import narrowed
+
+        shape = pooled(input_shape, self.pooling)
+        network = self.thinned(genotype, shape, classes)
+        return network if self.widths is None else narrowed(network, self.widths, shape)
 
     def thinned(self, genotype: str, shape: Shape, classes: int) -> nn.Module:
         """Return the network without what repeats, and with little where it is always the same."""
@@ -129,15 +161,6 @@ class Plan:
             with_adapters(network, [path for path, _ in alike], shape)
         return network
 
-    def _narrowed(self, network: nn.Module, shape: Shape) -> nn.Module:
-        from motemo.spaces.shrinking.follow import follow
-        from motemo.spaces.shrinking.narrow import narrow
-
-        if self.widths is None:
-            return network
-        followed = follow(network, shape)
-        return narrow(followed, {a: self.widths(size) for a, size in followed.free().items()})
-
 
 def pooled(shape: Shape, pooling: int) -> Shape:
     """Return the shape of images that are averaged over squares of so many pixels."""
@@ -145,27 +168,30 @@ def pooled(shape: Shape, pooling: int) -> Shape:
     return channels, -(-height // pooling), -(-width // pooling)
 
 
+def until_enough(plans: Iterable[Plan], multiply_adds: float) -> Iterator[Plan]:
+    """Yield plans up to the first one that costs so little."""
+    for plan in plans:
+        yield plan
+        if plan.multiply_adds <= multiply_adds:
+            return
+
+
 @lru_cache(maxsize=16)
 def plan_of(rule: Shrinking, space: Space, input_shape: Shape, classes: int) -> Plan:
     """Return how a rule reduces the architectures of a space: as little as is enough."""
-    from motemo.spaces.shrinking.steps import steps
+    from motemo.spaces.shrinking.steps import best_plan
 
-    plans: list[Plan] = []
-    for plan in steps(rule, space, input_shape, classes=classes):
-        plans.append(plan)
-        if plan.multiply_adds <= rule.multiply_adds:
-            break
-    plan = min(plans, key=lambda one: one.multiply_adds)
+    full, plan = best_plan(rule, space, input_shape, classes)
     _logger.info(
         "reduced architectures of %s: %.3g of %.3g multiply-adds (median), widths x %.2g, "
         "%d repeats left out, %d fixed blocks made small, images averaged over %d pixels%s",
         space.name,
         plan.multiply_adds,
-        plans[0].multiply_adds,
+        full.multiply_adds,
         plan.widths.ratio if plan.widths else 1,
         len(plan.repeats),
         len(plan.fixed),
         plan.pooling,
-        f"; widths as they were: {plan.reason}" if plan.reason else "",
+        f"; no more than that: {plan.reason}" if plan.reason else "",
     )
     return plan

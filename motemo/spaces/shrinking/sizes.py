@@ -9,7 +9,7 @@ gives every axis one, and all axes still agree.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TypeAlias
@@ -182,12 +182,15 @@ class Sizes:
             parts.append(tuple(part) or constant(0))
         return parts
 
-    def factor(self, axis: Axis, factors: Sequence[int]) -> list[Axis]:
-        """Write an axis as a product of these sizes; one of them becomes a width."""
+    def factor(
+        self, axis: Axis, factors: Sequence[int], *, places: Iterable[int] | None = None
+    ) -> list[Axis]:
+        """Write an axis as a product of these sizes; one of them, of `places`, becomes a width."""
         axis = self.resolve(axis)
         if not self.free(axis):
             return [constant(size) for size in factors]
-        places = sorted(range(len(factors)), key=lambda i: _preference(factors, i))
+        allowed = range(len(factors)) if places is None else places
+        places = sorted(allowed, key=lambda i: _preference(factors, i))
         for place in places:
             rest = math.prod(factors[:place]) * math.prod(factors[place + 1 :])
             if all(term.factor % rest == 0 for term in axis):

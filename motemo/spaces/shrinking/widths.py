@@ -13,8 +13,10 @@ class WidthMap:
     """Maps the widths that occur in a space to smaller ones; strictly increasing.
 
     A width is multiplied by the ratio and rounded. Where that would make two widths of the space
-    equal, the larger one is raised to the next number. A width that is not among those of the map
-    lies between its neighbours; it can be equal to one of them only if there is no number between.
+    equal, the larger one is raised to the next number. None but 1 becomes 1: a convolution with
+    groups of one channel is depthwise, which is another decision. A width that is not among those
+    of the map lies between its neighbours; it can be equal to one of them only if there is no
+    number between.
 
     Attributes:
         ratio: In (0, 1].
@@ -32,7 +34,7 @@ class WidthMap:
         known = tuple(sorted(set(widths)))
         mapped: list[int] = []
         for width in known:
-            least = mapped[-1] + 1 if mapped else 1
+            least = mapped[-1] + 1 if mapped else min(2, width)
             mapped.append(max(least, _rounded(ratio * width)))
         return cls(ratio, known, tuple(mapped))
 
@@ -41,7 +43,7 @@ class WidthMap:
         place = bisect_left(self.known, width)
         if place < len(self.known) and self.known[place] == width:
             return self.mapped[place]
-        least = self.mapped[place - 1] + 1 if place else 1
+        least = self.mapped[place - 1] + 1 if place else min(2, width)
         most = self.mapped[place] - 1 if place < len(self.known) else width
         return max(1, min(max(least, _rounded(self.ratio * width)), max(most, 1)))
 
