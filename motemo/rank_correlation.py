@@ -92,8 +92,8 @@ class Bootstrap:
     def of(cls, keys: Sequence[str], *, seed: int) -> Bootstrap:
         """Draw the resamples of cells; those of one network have one key."""
         n = len(keys)
-        owners = np.unique(np.array(keys, dtype=object), return_inverse=True)[1]
-        networks = len(set(keys))
+        distinct, owners = np.unique(np.array(keys, dtype=object), return_inverse=True)
+        networks = len(distinct)
         rng = np.random.default_rng(derive_seed("bootstrap", seed, networks))
         shares = np.full(max(networks, 1), 1 / max(networks, 1))
         drawn = rng.multinomial(networks, shares, size=resamples_for(n))

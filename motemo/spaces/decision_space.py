@@ -127,7 +127,7 @@ class DecisionSpace(Space):
         own = self.build_reduced_network is not None
         return {
             "name": self.name,
-            "genes": [_identity(gene) for gene in self.genes],
+            "genes": [_gene_identity(gene) for gene in self.genes],
             "version": self.version,
             "reduced": "own" if own else Shrinking().identity(),
         }
@@ -153,7 +153,7 @@ def _gives_logits(architecture: Architecture, input_shape: Shape, classes: int) 
         return False
 
 
-def _identity(gene: Gene) -> dict[str, Json]:
+def _gene_identity(gene: Gene) -> dict[str, Json]:
     """Return everything about a gene as JSON."""
     identity = {"name": gene.name, "choices": gene.choices}
     conditions = {"active_if": gene.conditions} if gene.conditions else {}

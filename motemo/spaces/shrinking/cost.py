@@ -15,6 +15,9 @@ def multiply_adds(network: nn.Module, input_shape: Shape) -> float:
     """Return the multiply-adds of one image: convolutions, linear layers, matrix products.
 
     Biases are left out. A network that does not run on tensors without numbers is run for real.
+
+    Raises:
+        Exception: Whatever the network raises if it does not work with such images.
     """
     try:
         with torch.device("meta"):
@@ -23,25 +26,7 @@ def multiply_adds(network: nn.Module, input_shape: Shape) -> float:
         return _counted(copy.deepcopy(network), input_shape)
 
 
-def run(network: nn.Module, input_shape: Shape) -> None:
-    """Run a copy of a network in evaluation, without numbers if that works, else for real.
-
-    Raises:
-        Exception: Whatever the network raises.
-    """
-    try:
-        with torch.device("meta"):
-            _run(copy.deepcopy(network).to("meta"), input_shape)
-    except Exception:  # noqa: BLE001  (a user's own network may raise anything)
-        _run(copy.deepcopy(network), input_shape)
-
-
 def _counted(network: nn.Module, input_shape: Shape) -> float:
-    with FlopCounterMode(display=False) as counter:
-        _run(network, input_shape)
-    return int(counter.get_total_flops()) / 2
-
-
-def _run(network: nn.Module, input_shape: Shape) -> None:
-    with torch.no_grad():
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
         network.eval()(torch.zeros(1, *input_shape))
+    return int(counter.get_total_flops()) / 2

@@ -14,7 +14,8 @@ import torch
 from torch import nn
 
 from motemo.space import Shape
-from motemo.spaces.shrinking.repeats import BATCH, shapes_of_called_once
+from motemo.spaces.shrinking.calls import BATCH
+from motemo.spaces.shrinking.repeats import shapes_of_called_once
 from motemo.spaces.shrinking.structure import shared_weights, signature
 
 _LEAST_LAYERS = 2

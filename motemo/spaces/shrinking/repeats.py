@@ -10,9 +10,8 @@ import torch
 from torch import nn
 
 from motemo.space import Shape
+from motemo.spaces.shrinking.calls import BATCH
 from motemo.spaces.shrinking.structure import shared_weights, signature
-
-BATCH = 7
 
 
 def repeats(network: nn.Module) -> set[str]:

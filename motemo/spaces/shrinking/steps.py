@@ -11,7 +11,7 @@ from motemo.errors import SettingsError
 from motemo.seeds import seeded_torch
 from motemo.space import Architecture, Shape, Space
 from motemo.spaces.shrinking.calls import Followed
-from motemo.spaces.shrinking.cost import multiply_adds, run
+from motemo.spaces.shrinking.cost import multiply_adds
 from motemo.spaces.shrinking.fixed import Block, blocks, outermost
 from motemo.spaces.shrinking.follow import follow
 from motemo.spaces.shrinking.repeats import dispensable, repeats
@@ -120,7 +120,7 @@ class Look:
         shape = pooled(self.input_shape, pooling)
         try:
             for one in self.sample if some is None else some:
-                run(one.build(input_shape=shape, classes=self.classes), shape)
+                multiply_adds(one.build(input_shape=shape, classes=self.classes), shape)
         except Exception:  # noqa: BLE001  (a user's own network may raise anything)
             return False
         return True
@@ -191,12 +191,12 @@ class Look:
         found: dict[Hashable, Architecture] = {}
         for one in [*self.sample, *near(self.space, self.sample, _NEIGHBOURS)]:
             try:
-                structure = self._structure(plan, one)
+                computed = self._structure(plan, one)
             except Exception as error:  # noqa: BLE001  (a user's own network may raise anything)
                 if one in self.sample:
                     return reason_of(error)
                 continue
-            other = found.setdefault(structure, one)
+            other = found.setdefault(computed, one)
             if other is not one and self._differ(one, other, plan.pooling):
                 return f"{one.genotype} and {other.genotype} would become one network"
         return None
