@@ -17,6 +17,7 @@ Studies:
     initialisation  how the weights are drawn
     seed            the seed of weights and order; an order of its own for each architecture
     residual        skip connections around the cells of the reduced architecture
+    activation      a ReLU after each of its cells, as in the published scores
     shape           width and depth of the reduced architecture
     recipes         optimizer, learning rate, schedule, batch size, epochs, precision
 """
@@ -53,7 +54,7 @@ class Study:
         space: The space; where it differs from the plain one, it is a part of the question.
     """
 
-    estimates: Mapping[str, Objective]
+    estimates: Mapping[str, Objective | str]
     space: Space | None = None
 
 
@@ -147,7 +148,10 @@ def seed(setup: Setup) -> list[Study]:
         f"seed {seed}, own order": replace(setup.mote, seed=seed, common_order=False)
         for seed in range(3)
     }
-    return [Study(seeds | own)]
+    together = {
+        f"mean rank of seeds 0 to {n - 1}": f"rank({','.join([*seeds][:n])})" for n in (2, 5)
+    }
+    return [Study(seeds | own | together)]
 
 
 def residual(setup: Setup) -> list[Study]:
@@ -155,6 +159,17 @@ def residual(setup: Setup) -> list[Study]:
     return [
         Study({"without skip": setup.mote}),
         Study({"with skip": setup.mote}, with_skip),
+    ]
+
+
+def activation(setup: Setup) -> list[Study]:
+    return [
+        Study(
+            {
+                "without activation": setup.mote,
+                "with activation": replace(setup.mote, network="published"),
+            }
+        )
     ]
 
 
@@ -196,7 +211,18 @@ def recipes(setup: Setup) -> list[Study]:
 
 STUDIES: dict[str, Callable[[Setup], list[Study]]] = {
     study.__name__: study
-    for study in (terms, intervals, data, size, initialisation, seed, residual, shape, recipes)
+    for study in (
+        terms,
+        intervals,
+        data,
+        size,
+        initialisation,
+        seed,
+        residual,
+        activation,
+        shape,
+        recipes,
+    )
 }
 
 

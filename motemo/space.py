@@ -135,6 +135,13 @@ class Space(ABC):
     def identity(self) -> dict[str, Json]:
         """Return every option that changes what a genotype means."""
 
+    def as_published(self) -> Space:
+        """Return this space with the reduced architecture of the published MOTE scores.
+
+        By default the space itself: it has no other one.
+        """
+        return self
+
     def scaled(self, *, width: float, depth: float) -> Space:
         """Return this space with wider or narrower, deeper or shallower networks.
 

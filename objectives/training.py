@@ -36,8 +36,8 @@ from motemo.seeds import derive_seed, seeded_torch
 from motemo.space import Architecture, Json, Shape
 from motemo.spaces.shrinking.rule import Shrinking
 
-WhichNetwork: TypeAlias = Literal["full", "reduced", "general"]
-_NETWORKS = ("full", "reduced", "general")
+WhichNetwork: TypeAlias = Literal["full", "reduced", "published", "general"]
+_NETWORKS = ("full", "reduced", "published", "general")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +75,9 @@ class TraceEstimate(Watchable):
     Attributes:
         data: The images to train on, best a reduced data set; or examples of another kind.
         recipe: How to train.
-        network: `reduced` trains the reduced architecture of the space, `general` the one that the
-            general rule makes of the full network, `full` the network as deployed.
+        network: `reduced` trains the reduced architecture of the space, `published` the one of the
+            published scores, where it is another, `general` the one that the general rule makes of
+            the full network, `full` the network as deployed.
         shrinking: The general rule.
         width: Scales the channels of the network; 1 leaves it as it is.
         depth: Scales its number of layers; 1 leaves it as it is.
@@ -257,6 +258,8 @@ class TraceEstimate(Watchable):
 
     def build(self, architecture: Architecture, *, seed: int) -> nn.Module:
         """Return the network that is trained, its weights a function of `seed` alone."""
+        if self.network == "published":
+            architecture = replace(architecture, space=architecture.space.as_published())
         if (self.width, self.depth) != (1.0, 1.0):
             scaled = architecture.space.scaled(width=self.width, depth=self.depth)
             architecture = replace(architecture, space=scaled)

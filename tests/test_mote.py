@@ -244,6 +244,9 @@ def test_reference() -> None:
     reference = Mote.reference(DATA, seed=3)
     assert reference.recipe == REFERENCE_RECIPE
     assert (reference.speed_cost, reference.seed) == ("seconds", 3)
+    activations = sum(isinstance(m, nn.ReLU) for m in reference.build(CELLS[0], seed=0).modules())
+    plain = replace(reference, network="reduced").build(CELLS[0], seed=0)
+    assert activations == 2 + sum(isinstance(m, nn.ReLU) for m in plain.modules())
     short = replace(reference, recipe=replace(REFERENCE_RECIPE, epochs=2, landscape_intervals=2))
     (measurement,) = scored(short)
     losses: Any = measurement.record["landscape_losses"]
@@ -316,6 +319,7 @@ def test_identity_names_what_changes_a_value() -> None:
         {"retries": 1},
         {"terms": "speed"},
         {"network": "full"},
+        {"network": "published"},
         {"width": 0.5},
         {"depth": 2.0},
         {"initialisation": "orthogonal"},

@@ -347,6 +347,24 @@ def test_any_input_size(operations: Operations, shape: tuple[int, int, int]) -> 
     assert network(images).shape == full(images).shape == (2, 7)
 
 
+def test_the_reduced_architecture_of_the_published_scores_has_a_relu_after_each_cell() -> None:
+    operations = (CONV3, NONE, NONE, SKIP, CONV1, NONE)
+    plain, published = (
+        space.architecture(write_operations(operations)).build_reduced(
+            input_shape=CIFAR, classes=10, seed=1
+        )
+        for space in (SPACE, SPACE.as_published())
+    )
+    assert isinstance(plain, torch.nn.Sequential)
+    stem, first, pool, second, *head = plain
+    images = torch.rand(4, *CIFAR)
+    by_hand = torch.nn.Sequential(
+        stem, first, torch.nn.ReLU(), pool, second, torch.nn.ReLU(), *head
+    )
+    assert torch.equal(published(images), by_hand(images))
+    assert not torch.equal(published(images), plain(images))
+
+
 def test_reduced_weights_are_glorot_uniform() -> None:
     network = cell(*[CONV3] * 6).build_reduced(input_shape=CIFAR, classes=10)
     weight = network.get_submodule("1.edges.0_1.1").weight

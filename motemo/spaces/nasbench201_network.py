@@ -201,6 +201,7 @@ def reduced_network(
     channels: int = REDUCED_CHANNELS,
     cells: int = 1,
     residual: bool = False,
+    activation: bool = False,
     second: Entry | None = None,
 ) -> nn.Sequential:
     """Return stem, cells, 4x4 average pooling, cells, global pooling, classifier.
@@ -212,13 +213,18 @@ def reduced_network(
         channels: Channels of all cells.
         cells: Cells before the pooling, and after it.
         residual: Whether each cell has a skip connection around it.
+        activation: Whether a ReLU follows each cell.
         second: How the cells after the pooling begin, if the space has cells that change the
             shape.
     """
 
     def stage(entry: Entry | None = None) -> list[nn.Module]:
-        made = [Cell(edges, channels, REDUCED, entry=entry) for _ in range(cells)]
-        return [Residual(cell) if residual else cell for cell in made]
+        layers: list[nn.Module] = []
+        for _ in range(cells):
+            cell = Cell(edges, channels, REDUCED, entry=entry)
+            layers.append(Residual(cell) if residual else cell)
+            layers += [nn.ReLU()] if activation else []
+        return layers
 
     network = nn.Sequential(
         _stem(in_channels, channels, REDUCED),
