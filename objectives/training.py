@@ -258,8 +258,6 @@ class TraceEstimate(Watchable):
 
     def build(self, architecture: Architecture, *, seed: int) -> nn.Module:
         """Return the network that is trained, its weights a function of `seed` alone."""
-        if self.network == "published":
-            architecture = replace(architecture, space=architecture.space.as_published())
         if (self.width, self.depth) != (1.0, 1.0):
             scaled = architecture.space.scaled(width=self.width, depth=self.depth)
             architecture = replace(architecture, space=scaled)
@@ -278,7 +276,9 @@ class TraceEstimate(Watchable):
     def reduced(
         self, architecture: Architecture, *, input_shape: Shape, classes: int, seed: int = 0
     ) -> nn.Module:
-        """Return the reduced architecture: that of the space, or that of the general rule."""
+        """Return the reduced architecture: of the space, as published, or of the general rule."""
+        if self.network == "published":
+            architecture = replace(architecture, space=architecture.space.as_published())
         if self.network != "general":
             return architecture.build_reduced(input_shape=input_shape, classes=classes, seed=seed)
         with seeded_torch(seed):
