@@ -48,7 +48,7 @@ def main() -> None:
     for operation in arguments.operation or OPERATIONS:
         cell = space.architecture(f"|none~0|+|none~0|none~1|+|{operation}~0|none~1|none~2|")
         theirs = losses[[key == cell.key for key in keys]]
-        print(_line(f"{operation}, published scores", theirs, epochs))
+        print(_line(f"{operation}, published scores", theirs.mean(axis=0), epochs, len(theirs)))
         for network in NETWORKS:
             ours = np.array(
                 [
@@ -56,8 +56,8 @@ def main() -> None:
                     for seed in range(arguments.seeds)
                 ]
             )
-            print(_line(f"  network={network}", ours, epochs))
-            print(_line("    z", z_scores(ours, theirs[:, : ours.shape[1]])[None], epochs))
+            print(_line(f"  network={network}", ours.mean(axis=0), epochs, len(ours)))
+            print(_line("    z", z_scores(ours, theirs[:, : ours.shape[1]]), epochs))
 
 
 def train(
@@ -89,10 +89,8 @@ def z_scores(ours: Floats, theirs: Floats) -> Floats:
     return scores
 
 
-def _line(label: str, losses: Floats, epochs: list[int]) -> str:
-    means = losses.mean(axis=0)
-    count = len(losses) if len(losses) > 1 else ""
-    return f"{label:34}{count:>5}" + "".join(f"{means[epoch - 1]:>11.3f}" for epoch in epochs)
+def _line(label: str, figures: Floats, epochs: list[int], count: int | str = "") -> str:
+    return f"{label:34}{count:>5}" + "".join(f"{figures[epoch - 1]:>11.3f}" for epoch in epochs)
 
 
 def _arguments() -> argparse.Namespace:
@@ -103,7 +101,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--operation", action="append", choices=OPERATIONS, help="default: all")
     parser.add_argument("--epochs", type=int, default=10, help="how many (default 10)")
     parser.add_argument("--seeds", type=int, default=4, help="how many trainings (default 4)")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if not 1 <= arguments.epochs <= REFERENCE_RECIPE.epochs:
+        parser.error(f"--epochs: 1 to {REFERENCE_RECIPE.epochs}; got {arguments.epochs}")
+    if arguments.seeds < 1:
+        parser.error(f"--seeds: at least 1; got {arguments.seeds}")
+    return arguments
 
 
 if __name__ == "__main__":
